@@ -1,0 +1,1 @@
+//! The payment wallet on the command line.

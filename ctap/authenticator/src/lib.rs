@@ -1,0 +1,1 @@
+//! The platform authenticator: a CTAP2 authenticator, generic over where its keys live.

@@ -1,0 +1,1 @@
+//! The wallet's encrypted store: sealing, key slots, migrations.

@@ -1,0 +1,1 @@
+//! The D-Bus contract of fwpd: interface XML, proxies, types and error names.

@@ -1,0 +1,1 @@
+//! Fuzz targets of every parser, as functions; their corpora replay in the tests.

@@ -1,0 +1,1 @@
+//! FIDO Web Pay without I/O: requests, cards, authorization data, encryption.
