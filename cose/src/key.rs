@@ -31,7 +31,9 @@ pub enum KeyError {
     #[error("COSE key type {0} is not one of OKP (1), EC2 (2) and RSA (3)")]
     KeyType(i64),
     /// A curve (label -1) other than P-256, X25519 and Ed25519, or of another key type.
-    #[error("COSE curve {0} does not fit the key type or is not one of P-256 (1), X25519 (4) and Ed25519 (6)")]
+    #[error(
+        "COSE curve {0} does not fit the key type or is not one of P-256 (1), X25519 (4) and Ed25519 (6)"
+    )]
     Curve(i64),
     /// Coordinates that are no point of the curve, or not its one encoding.
     #[error("the COSE key is not a point on its curve")]
@@ -40,7 +42,9 @@ pub enum KeyError {
     #[error("the RSA key must have 2048 to 4096 bits without leading zeros, and the exponent 65537")]
     Rsa,
     /// A FIDO credential's `alg` (label 3) that is none of ours or of another key type.
-    #[error("COSE algorithm {0} does not fit the key or is not one of ES256 (-7), Ed25519 (-8) and RS256 (-257)")]
+    #[error(
+        "COSE algorithm {0} does not fit the key or is not one of ES256 (-7), Ed25519 (-8) and RS256 (-257)"
+    )]
     Algorithm(i64),
 }
 
@@ -166,7 +170,8 @@ impl RsaKey {
     /// # Errors
     /// [`KeyError::Rsa`].
     pub fn new(n: Vec<u8>) -> Result<Self, KeyError> {
-        let bits_fit = RSA_BYTES.contains(&n.len()) && n.first().is_some_and(|first| *first >= 0x80 || (*first != 0 && n.len() > *RSA_BYTES.start()));
+        let bits_fit = RSA_BYTES.contains(&n.len())
+            && n.first().is_some_and(|first| *first >= 0x80 || (*first != 0 && n.len() > *RSA_BYTES.start()));
         let odd = n.last().is_some_and(|last| last & 1 == 1);
         if bits_fit && odd { Ok(Self { n }) } else { Err(KeyError::Rsa) }
     }
@@ -235,11 +240,16 @@ impl PublicKey {
                 .with(-1, CRV_P256)
                 .with(-2, key.x.as_slice())
                 .with(-3, key.y.as_slice()),
-            Self::Ed25519(key) => Map::new().with(KTY, KTY_OKP).with(-1, CRV_ED25519).with(-2, key.0.as_slice()),
-            Self::X25519(key) => Map::new().with(KTY, KTY_OKP).with(-1, CRV_X25519).with(-2, key.0.as_slice()),
-            Self::Rsa(key) => {
-                Map::new().with(KTY, KTY_RSA).with(-1, key.n.as_slice()).with(-2, RSA_EXPONENT_BYTES.as_slice())
+            Self::Ed25519(key) => {
+                Map::new().with(KTY, KTY_OKP).with(-1, CRV_ED25519).with(-2, key.0.as_slice())
             }
+            Self::X25519(key) => {
+                Map::new().with(KTY, KTY_OKP).with(-1, CRV_X25519).with(-2, key.0.as_slice())
+            }
+            Self::Rsa(key) => Map::new()
+                .with(KTY, KTY_RSA)
+                .with(-1, key.n.as_slice())
+                .with(-2, RSA_EXPONENT_BYTES.as_slice()),
         })
     }
 
@@ -270,4 +280,9 @@ macro_rules! debug_as_hex {
     )*};
 }
 
-debug_as_hex!(P256Key | key | &key.x, Ed25519Key | key | &key.0, X25519Key | key | &key.0, RsaKey | key | &key.n);
+debug_as_hex!(
+    P256Key | key | &key.x,
+    Ed25519Key | key | &key.0,
+    X25519Key | key | &key.0,
+    RsaKey | key | &key.n
+);

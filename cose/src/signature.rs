@@ -36,7 +36,9 @@ impl SignatureAlgorithm {
     pub fn fits(self, key: &PublicKey) -> bool {
         matches!(
             (self, key),
-            (Self::Es256, PublicKey::P256(_)) | (Self::Ed25519, PublicKey::Ed25519(_)) | (Self::Rs256, PublicKey::Rsa(_))
+            (Self::Es256, PublicKey::P256(_))
+                | (Self::Ed25519, PublicKey::Ed25519(_))
+                | (Self::Rs256, PublicKey::Rsa(_))
         )
     }
 }
@@ -100,5 +102,6 @@ pub fn verify(
 
 /// The ASN.1 DigestInfo of SHA-256 up to the digest itself (RFC 8017 section 9.2, note 1).
 const SHA256_DIGEST_INFO: [u8; 19] = [
-    0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20,
+    0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00,
+    0x04, 0x20,
 ];

@@ -226,6 +226,10 @@ impl<'a> Reader<'a> {
             _ => return Err(DecodeError::Unsupported { at: start }),
         };
         // Only the shortest form, and of the NaNs only the canonical one, encodes to what was read.
-        if float.shortest() == read { Ok(Value::Float(float)) } else { Err(DecodeError::NotShortest { at: start }) }
+        if float.shortest() == read {
+            Ok(Value::Float(float))
+        } else {
+            Err(DecodeError::NotShortest { at: start })
+        }
     }
 }

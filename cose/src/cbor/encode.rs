@@ -1,6 +1,8 @@
 //! Deterministic encoding. It cannot fail: a [`Value`] has exactly one encoding.
 
-use super::decode::{COTX_TAG, MAJOR_ARRAY, MAJOR_BYTES, MAJOR_MAP, MAJOR_NEGATIVE, MAJOR_TAG, MAJOR_TEXT, MAJOR_UNSIGNED};
+use super::decode::{
+    COTX_TAG, MAJOR_ARRAY, MAJOR_BYTES, MAJOR_MAP, MAJOR_NEGATIVE, MAJOR_TAG, MAJOR_TEXT, MAJOR_UNSIGNED,
+};
 use super::float::Shortest;
 use super::value::Value;
 

@@ -12,7 +12,10 @@ impl Label {
         match key {
             Value::Unsigned(n) => Self(n.to_string()),
             Value::Negative(n) => Self((-1 - i128::from(*n)).to_string()),
-            Value::Text(text) => Self(format!("\"{}\"", text.chars().take(32).flat_map(char::escape_debug).collect::<String>())),
+            Value::Text(text) => Self(format!(
+                "\"{}\"",
+                text.chars().take(32).flat_map(char::escape_debug).collect::<String>()
+            )),
             _ => Self("(neither integer nor text)".to_owned()),
         }
     }
@@ -123,9 +126,7 @@ impl Fields {
     /// # Errors
     /// [`SchemaError::Missing`], [`SchemaError::WrongType`].
     pub fn byte_array<const N: usize>(&mut self, label: i64) -> Result<[u8; N], SchemaError> {
-        self.bytes(label)?
-            .try_into()
-            .map_err(|_| self.wrong_type(label, "a byte string of the right length"))
+        self.bytes(label)?.try_into().map_err(|_| self.wrong_type(label, "a byte string of the right length"))
     }
 
     /// Takes the integer under `label` out.
