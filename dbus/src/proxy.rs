@@ -1,0 +1,135 @@
+//! Proxies of the contract's objects. What the methods do is written in the XML.
+
+use zbus::{ObjectPath, OwnedObjectPath, proxy};
+
+use crate::client::ClientError;
+use crate::types::{
+    AgentOptions, AuthenticatorInfo, AuthorizeCard, AuthorizeRequest, ConsentDetails, CredentialInfo,
+    EnrollmentOptions, HistoryEntry, HistoryOptions, PaymentOptions, PinRequest, PinStatus, StatusDetails,
+    WalletStatus,
+};
+
+/// `io.github.fwpd.Wallet1`
+#[proxy(
+    interface = "io.github.fwpd.Wallet1",
+    default_service = "io.github.fwpd",
+    default_path = "/io/github/fwpd/Wallet"
+)]
+pub trait Wallet {
+    /// Whether the wallet has any card at all.
+    fn can_make_payment(&self) -> Result<bool, ClientError>;
+
+    /// Checks a payment request and makes a Payment1.
+    fn create_payment(
+        &self,
+        payee_host: &str,
+        method_data: &str,
+        details: &str,
+        options: &PaymentOptions,
+    ) -> Result<OwnedObjectPath, ClientError>;
+
+    /// Checks an enrollment offer and makes an Enrollment1.
+    fn begin_enrollment(
+        &self,
+        offer: &str,
+        attested_host: &str,
+        options: &EnrollmentOptions,
+    ) -> Result<OwnedObjectPath, ClientError>;
+
+    /// The user's cards.
+    fn list_credentials(&self) -> Result<Vec<(OwnedObjectPath, CredentialInfo)>, ClientError>;
+
+    /// The authenticators that are there.
+    fn list_authenticators(&self) -> Result<Vec<(OwnedObjectPath, AuthenticatorInfo)>, ClientError>;
+
+    /// Makes an object of the caller the user's agent.
+    fn register_agent(&self, agent: &ObjectPath<'_>, options: &AgentOptions) -> Result<(), ClientError>;
+
+    /// Takes the registration back.
+    fn unregister_agent(&self, agent: &ObjectPath<'_>) -> Result<(), ClientError>;
+
+    /// What happened, newest first.
+    fn history(&self, limit: u32, options: &HistoryOptions) -> Result<Vec<HistoryEntry>, ClientError>;
+
+    /// For diagnosis.
+    fn status(&self) -> Result<WalletStatus, ClientError>;
+
+    /// The daemon's version.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn version(&self) -> Result<String, ClientError>;
+}
+
+/// `io.github.fwpd.Payment1`; its signals come through [`crate::Client::events`].
+#[proxy(interface = "io.github.fwpd.Payment1", default_service = "io.github.fwpd")]
+pub trait Payment {
+    /// Puts the payment before the user.
+    fn show(&self) -> Result<(), ClientError>;
+    /// New details (updateWith).
+    fn update(&self, details: &str) -> Result<(), ClientError>;
+    /// Ends the payment.
+    fn abort(&self) -> Result<(), ClientError>;
+    /// Asks again, with the same card.
+    fn retry(&self, error_fields: &str) -> Result<(), ClientError>;
+    /// The caller has no more use for the payment.
+    fn complete(&self, result: &str) -> Result<(), ClientError>;
+    /// Where it is in its life.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn state(&self) -> Result<String, ClientError>;
+}
+
+/// `io.github.fwpd.Enrollment1`; its signals come through [`crate::Client::events`].
+#[proxy(interface = "io.github.fwpd.Enrollment1", default_service = "io.github.fwpd")]
+pub trait Enrollment {
+    /// Asks the user, and makes the key.
+    fn start(&self) -> Result<(), ClientError>;
+    /// Stores the issuer's cards.
+    fn store_cards(&self, cards: &str) -> Result<Vec<OwnedObjectPath>, ClientError>;
+    /// Ends the enrollment.
+    fn cancel(&self) -> Result<(), ClientError>;
+    /// Where it is in its life.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn state(&self) -> Result<String, ClientError>;
+}
+
+/// `io.github.fwpd.Credential1`; its signals come through [`crate::Client::events`].
+#[proxy(interface = "io.github.fwpd.Credential1", default_service = "io.github.fwpd")]
+pub trait Credential {
+    /// Removes the card, after the user's consent.
+    fn delete(&self) -> Result<(), ClientError>;
+    /// The card's face: untrusted SVG.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn card_image(&self) -> Result<Vec<u8>, ClientError>;
+}
+
+/// `io.github.fwpd.Authenticator1`; its signals come through [`crate::Client::events`].
+#[proxy(interface = "io.github.fwpd.Authenticator1", default_service = "io.github.fwpd")]
+pub trait Authenticator {
+    /// How it stands with the PIN.
+    fn pin_status(&self) -> Result<PinStatus, ClientError>;
+    /// Sets the first PIN.
+    fn set_pin(&self) -> Result<(), ClientError>;
+    /// Changes the PIN.
+    fn change_pin(&self) -> Result<(), ClientError>;
+}
+
+/// `io.github.fwpd.Agent1`, as the daemon calls it.
+#[proxy(interface = "io.github.fwpd.Agent1")]
+pub trait AgentObject {
+    /// Asks the user to authorize a payment.
+    fn authorize(
+        &self,
+        payment: &ObjectPath<'_>,
+        request: &AuthorizeRequest,
+        cards: &[AuthorizeCard],
+    ) -> Result<(bool, OwnedObjectPath), ClientError>;
+    /// Asks the user for consent.
+    fn consent(&self, kind: &str, details: &ConsentDetails) -> Result<bool, ClientError>;
+    /// Asks for a PIN.
+    fn request_pin(&self, details: &PinRequest, public_key: &[u8]) -> Result<Vec<u8>, ClientError>;
+    /// Tells how it goes on.
+    #[zbus(no_reply)]
+    fn status(&self, state: &str, details: &StatusDetails) -> Result<(), ClientError>;
+    /// Withdraws the open prompt.
+    #[zbus(no_reply)]
+    fn cancel(&self) -> Result<(), ClientError>;
+}

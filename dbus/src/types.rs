@@ -1,0 +1,275 @@
+//! The `a{sv}` dictionaries of the contract. Keys that aren't known are ignored, so that dictionaries can grow.
+
+use std::fmt;
+
+use zbus::{DeserializeDict, OwnedObjectPath, SerializeDict, Type};
+
+/// Options of `Wallet1.CreatePayment`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "a{sv}", rename_all = "kebab-case")]
+pub struct PaymentOptions {
+    /// The browser's or app's name, which is signed as platformData.
+    pub user_agent_name: Option<String>,
+    /// Its version.
+    pub user_agent_version: Option<String>,
+}
+
+/// Options of `Wallet1.BeginEnrollment`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "a{sv}", rename_all = "kebab-case")]
+pub struct EnrollmentOptions {
+    /// The Authenticator1 object that shall make the key; without it the platform's does.
+    pub authenticator: Option<OwnedObjectPath>,
+    /// Replace cards of the same issuer, account and network.
+    pub replace: Option<bool>,
+}
+
+/// Options of `Wallet1.RegisterAgent`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "a{sv}", rename_all = "kebab-case")]
+pub struct AgentOptions {
+    /// Shown where another agent is asked for consent; at most 64 characters.
+    pub name: Option<String>,
+    /// `desktop` (default) or `terminal`.
+    pub kind: Option<String>,
+}
+
+/// Options of `Wallet1.History`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "a{sv}", rename_all = "kebab-case")]
+pub struct HistoryOptions {
+    /// Only entries whose sequence is lower.
+    pub before: Option<u64>,
+}
+
+/// One entry of `Wallet1.History`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "a{sv}", rename_all = "kebab-case")]
+pub struct HistoryEntry {
+    /// Number of the entry; later ones are greater.
+    pub sequence: u64,
+    /// RFC 3339.
+    pub time: String,
+    /// What happened: `authorized`, `declined`, `enrolled`, `deleted` ...
+    pub event: String,
+    /// Who asked for the money.
+    pub payee_name: Option<String>,
+    /// The host that asked.
+    pub payee_host: Option<String>,
+    /// As it was requested.
+    pub amount: Option<String>,
+    /// Three letters.
+    pub currency: Option<String>,
+    /// The payee's number for the request.
+    pub request_id: Option<String>,
+    /// The card; its object may be gone.
+    pub credential: Option<OwnedObjectPath>,
+    /// Why, where something was refused.
+    pub reason: Option<String>,
+}
+
+/// `Wallet1.Status`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "a{sv}", rename_all = "kebab-case")]
+pub struct WalletStatus {
+    /// The wallet's clock, RFC 3339.
+    pub time: String,
+    /// `session` or `system`.
+    pub bus: String,
+    /// Whether an agent is registered.
+    pub agent: bool,
+    /// The agent's name for itself.
+    pub agent_name: Option<String>,
+    /// `desktop` or `terminal`.
+    pub agent_kind: Option<String>,
+    /// Whether the user is being asked something.
+    pub busy: bool,
+    /// `new`, `open`, `locked` or `unusable`.
+    pub store: String,
+    /// Why the store is locked or unusable.
+    pub store_reason: Option<String>,
+    /// What guards the store's key.
+    pub key_slot: Option<String>,
+    /// `not-detected-here`, or what detects a roll-back of the store.
+    pub rollback_detection: Option<String>,
+    /// Seconds that the user has to answer a prompt.
+    pub prompt_timeout: u32,
+}
+
+/// The properties of a Credential1, without the picture.
+#[derive(Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "a{sv}", rename_all = "PascalCase")]
+pub struct CredentialInfo {
+    /// URL or short name of the payment network.
+    pub payment_network_id: String,
+    /// The issuer, as its network names it.
+    pub issuer_id: String,
+    /// The account number.
+    pub account_id: String,
+    /// Names this card to its issuer.
+    pub serial_number: String,
+    /// The issuer's domain.
+    pub rp_id: String,
+    /// COSE number.
+    pub signature_algorithm: i32,
+    /// The FIDO credential ID.
+    pub credential_id: Vec<u8>,
+    /// The kind of authenticator that holds the key.
+    pub authenticator: String,
+    /// RFC 3339.
+    pub created: String,
+}
+
+impl fmt::Debug for CredentialInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        redacted(f, "CredentialInfo", &self.payment_network_id, &self.rp_id)
+    }
+}
+
+/// The properties of an Authenticator1.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "a{sv}", rename_all = "PascalCase")]
+pub struct AuthenticatorInfo {
+    /// `software`, `tpm`, `usb` or `nfc`.
+    pub kind: String,
+    /// For people.
+    pub name: String,
+    /// The model, as a UUID.
+    pub aaguid: String,
+}
+
+/// `Authenticator1.PinStatus`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "a{sv}", rename_all = "kebab-case")]
+pub struct PinStatus {
+    /// Whether a PIN is set.
+    pub set: bool,
+    /// Attempts left before the PIN is blocked.
+    pub retries: u32,
+    /// In Unicode code points.
+    pub min_length: u32,
+    /// Whether no more attempts are taken.
+    pub blocked: bool,
+}
+
+/// What the user is asked to authorize (`Agent1.Authorize`).
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "a{sv}", rename_all = "kebab-case")]
+pub struct AuthorizeRequest {
+    /// The payee's name for itself.
+    pub payee_name: String,
+    /// The host that asks; shown on a line of its own.
+    pub payee_host: String,
+    /// As it was requested, and as it is signed.
+    pub amount: String,
+    /// Three letters.
+    pub currency: String,
+    /// The payee's number for the request.
+    pub request_id: String,
+    /// Things that the user must know.
+    pub notices: Vec<String>,
+    /// On a retry, what the payee says was wrong.
+    pub error: Option<String>,
+    /// Whether this is a retry.
+    pub retry: bool,
+}
+
+/// A card that the user may pick (`Agent1.Authorize`).
+#[derive(Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "a{sv}", rename_all = "kebab-case")]
+pub struct AuthorizeCard {
+    /// Its Credential1.
+    pub path: OwnedObjectPath,
+    /// URL or short name of the payment network.
+    pub payment_network_id: String,
+    /// The issuer, as its network names it.
+    pub issuer_id: String,
+    /// The account number.
+    pub account_id: String,
+    /// Names this card to its issuer.
+    pub serial_number: String,
+    /// The issuer's domain.
+    pub rp_id: String,
+    /// The kind of authenticator that holds the key.
+    pub authenticator: String,
+}
+
+impl fmt::Debug for AuthorizeCard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        redacted(f, "AuthorizeCard", &self.payment_network_id, &self.rp_id)
+    }
+}
+
+/// What consent is asked for (`Agent1.Consent`); which fields are there depends on the kind.
+#[derive(Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "a{sv}", rename_all = "kebab-case")]
+pub struct ConsentDetails {
+    /// The issuer's domain (enroll, delete).
+    pub rp_id: Option<String>,
+    /// The host that the offer came from (enroll).
+    pub host: Option<String>,
+    /// The issuer's name for itself (enroll).
+    pub issuer_name: Option<String>,
+    /// The kind of authenticator that makes the key (enroll).
+    pub authenticator: Option<String>,
+    /// The authenticator's name (enroll).
+    pub authenticator_name: Option<String>,
+    /// Whether cards are replaced (enroll).
+    pub replace: Option<bool>,
+    /// The card's object (delete).
+    pub path: Option<OwnedObjectPath>,
+    /// The card's network (delete).
+    pub payment_network_id: Option<String>,
+    /// The card's issuer (delete).
+    pub issuer_id: Option<String>,
+    /// The card's account (delete).
+    pub account_id: Option<String>,
+    /// The other agent's name (replace-agent).
+    pub name: Option<String>,
+    /// The other agent's kind (replace-agent).
+    pub kind: Option<String>,
+}
+
+impl fmt::Debug for ConsentDetails {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (network, rp_id) = (self.payment_network_id.as_deref(), self.rp_id.as_deref());
+        redacted(f, "ConsentDetails", network.unwrap_or_default(), rp_id.unwrap_or_default())
+    }
+}
+
+/// Which PIN is wanted (`Agent1.RequestPin`).
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "a{sv}", rename_all = "kebab-case")]
+pub struct PinRequest {
+    /// `use`, `current` or `new`.
+    pub purpose: String,
+    /// The authenticator's kind.
+    pub authenticator: String,
+    /// The authenticator's name.
+    pub authenticator_name: String,
+    /// Attempts left; absent for a new PIN.
+    pub retries: Option<u32>,
+    /// The PIN before was wrong.
+    pub wrong: bool,
+    /// In Unicode code points.
+    pub min_length: u32,
+    /// The issuer's domain, where the PIN is used for one.
+    pub rp_id: Option<String>,
+}
+
+/// What a status is about (`Agent1.Status`).
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "a{sv}", rename_all = "kebab-case")]
+pub struct StatusDetails {
+    /// The payment.
+    pub payment: Option<OwnedObjectPath>,
+    /// An error name, with `failed`.
+    pub reason: Option<String>,
+    /// For people, with `failed`.
+    pub message: Option<String>,
+}
+
+/// Account numbers and serial numbers stay out of debug output.
+fn redacted(f: &mut fmt::Formatter<'_>, name: &str, network: &str, rp_id: &str) -> fmt::Result {
+    f.debug_struct(name).field("payment_network_id", &network).field("rp_id", &rp_id).finish_non_exhaustive()
+}
