@@ -1,0 +1,103 @@
+//! The loop that drives a ceremony over a blocking device.
+
+use super::exchange::{expect, expect_empty, keepalive};
+use super::{Ceremony, Event, Input, Output, PinRequest};
+use crate::messages::{CommandCode, GetInfo, Request};
+use crate::transport::{CancelToken, Device, KeepaliveStatus};
+use crate::{Error, Pin, Random};
+
+/// The user, as a ceremony needs one. Both methods are called on the thread that runs the ceremony.
+pub trait User {
+    /// Asks for a PIN and blocks until there is one, or `None`: the user declined, or the caller cancelled meanwhile.
+    fn pin(&mut self, request: &PinRequest) -> Option<Pin>;
+
+    /// Shows what the device waits for. Called for every keepalive, so often with the same event.
+    fn status(&mut self, event: Event);
+}
+
+/// Runs `ceremony` on `device` until it is over. Blocks; `cancel` ends it from any thread, in the device too.
+///
+/// # Errors
+/// [`Error`].
+pub fn run<C: Ceremony>(
+    ceremony: &mut C,
+    device: &mut dyn Device,
+    user: &mut dyn User,
+    random: &mut dyn Random,
+    cancel: &CancelToken,
+) -> Result<C::Outcome, Error> {
+    device.begin()?;
+    let result = drive(ceremony, device, user, random, cancel);
+    device.end();
+    result
+}
+
+fn drive<C: Ceremony>(
+    ceremony: &mut C,
+    device: &mut dyn Device,
+    user: &mut dyn User,
+    random: &mut dyn Random,
+    cancel: &CancelToken,
+) -> Result<C::Outcome, Error> {
+    let mut output = ceremony.step(Input::Start, random)?;
+    loop {
+        if cancel.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        output = match output {
+            Output::Done(outcome) => return Ok(outcome),
+            Output::Send(command) => {
+                let mut on_keepalive = |status| {
+                    // A keepalive changes nothing in the ceremony; one out of turn is the device's business.
+                    if let Ok(Output::Event(event)) = ceremony.step(Input::Keepalive(status), random) {
+                        user.status(event);
+                    }
+                };
+                let response = device.transact(&command, &mut on_keepalive, cancel)?;
+                ceremony.step(Input::Response(&response), random)?
+            }
+            Output::Event(Event::PinWanted(request)) => {
+                let input = user.pin(&request).map_or(Input::Cancel, Input::Pin);
+                ceremony.step(input, random)?
+            }
+            Output::Event(_) => return Err(Error::OutOfTurn("an event without a keepalive")),
+        };
+    }
+}
+
+/// Asks `device` what it can do.
+///
+/// # Errors
+/// [`Error`].
+pub fn get_info(device: &mut dyn Device, cancel: &CancelToken) -> Result<GetInfo, Error> {
+    let response = device.transact(&Request::GetInfo.encode(), &mut |_| {}, cancel)?;
+    expect(CommandCode::GetInfo, &response)
+}
+
+/// Waits until the user chooses `device` by a touch (CTAP 2.1 section 6.9).
+///
+/// # Errors
+/// [`Error`].
+pub fn select(device: &mut dyn Device, user: &mut dyn User, cancel: &CancelToken) -> Result<(), Error> {
+    touch(Request::Selection, device, user, cancel)
+}
+
+/// Deletes all keys and the PIN of `device` (CTAP 2.1 section 6.6). Most devices allow it for some seconds after they
+/// were plugged in only.
+///
+/// # Errors
+/// [`Error`].
+pub fn reset(device: &mut dyn Device, user: &mut dyn User, cancel: &CancelToken) -> Result<(), Error> {
+    touch(Request::Reset, device, user, cancel)
+}
+
+fn touch(
+    request: Request,
+    device: &mut dyn Device,
+    user: &mut dyn User,
+    cancel: &CancelToken,
+) -> Result<(), Error> {
+    let mut on_keepalive = |status: KeepaliveStatus| user.status(keepalive(status));
+    let response = device.transact(&request.encode(), &mut on_keepalive, cancel)?;
+    expect_empty(request.code(), &response)?.map_err(|status| Error::of_status(request.code(), status))
+}
