@@ -1,1 +1,42 @@
-//! Fuzz targets of every parser, as functions; their corpora replay in the tests.
+//! Fuzz targets of every parser, as functions: each takes any bytes, and must neither panic nor accept what it would not
+//! write the same way. `make fuzz` runs them under libFuzzer (`fuzz/harness`); their corpora (`fuzz/corpus/TARGET`) replay in
+//! the tests of this crate.
+
+mod ctap;
+mod protocol;
+
+pub use ctap::{ctap_ceremony, ctap_request, ctap_response};
+pub use protocol::{card_data, cbor, credential, enrollment, envelope, esad, payment_request, sad};
+
+/// A target: any bytes.
+pub type Target = fn(&[u8]);
+
+/// Every target by the name of its corpus.
+pub const TARGETS: &[(&str, Target)] = &[
+    ("card_data", card_data),
+    ("cbor", cbor),
+    ("credential", credential),
+    ("ctap_ceremony", ctap_ceremony),
+    ("ctap_request", ctap_request),
+    ("ctap_response", ctap_response),
+    ("enrollment", enrollment),
+    ("envelope", envelope),
+    ("esad", esad),
+    ("payment_request", payment_request),
+    ("sad", sad),
+];
+
+/// `data` cut at each 0xff byte into `N` texts; what is not UTF-8 is replaced, what is not there is empty.
+fn texts<const N: usize>(data: &[u8]) -> [String; N] {
+    let mut parts = data.splitn(N, |byte| *byte == 0xff);
+    std::array::from_fn(|_| String::from_utf8_lossy(parts.next().unwrap_or_default()).into_owned())
+}
+
+/// What a target found wrong; stops the fuzzer.
+#[track_caller]
+#[allow(clippy::panic, reason = "a fuzz target reports by panicking")]
+fn check(holds: bool, what: &str) {
+    if !holds {
+        panic!("{what}");
+    }
+}

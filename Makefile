@@ -1,0 +1,44 @@
+# The commands of this project. Each sets up what it needs (packages by apt; no services by hand).
+#
+#   make demo                the main job, end to end: enroll, list, pay, booked; the replay is refused
+#   make demo INTERACTIVE=1  the same, asking you at the terminal
+#   make test                everything that shows the project right
+#   make bench               speed and size, as ratios to a floor taken in the same run
+#   make fuzz SECONDS=60     every parser under a fuzzer
+#   make lint                rustfmt, clippy, licences and sources of dependencies
+
+SECONDS ?= 60
+INTERACTIVE ?=
+CARGO ?= cargo
+
+.PHONY: demo test bench fuzz lint format deny setup clean
+
+setup:
+	@scripts/setup.sh
+
+demo: setup
+	@$(CARGO) build --quiet --package fwpd --package fwpctl --package fwp-sandbox
+	@INTERACTIVE=$(INTERACTIVE) scripts/demo.sh
+
+test: setup lint
+	$(CARGO) build --workspace --all-targets --locked
+	$(CARGO) test --workspace --locked
+	scripts/demo.sh
+
+lint: format deny
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+format:
+	$(CARGO) fmt --all --check
+
+deny:
+	@scripts/deny.sh
+
+bench: setup
+	$(CARGO) bench --locked --package fwp-bench
+
+fuzz: setup
+	@scripts/fuzz.sh $(SECONDS)
+
+clean:
+	$(CARGO) clean
