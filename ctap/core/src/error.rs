@@ -16,6 +16,9 @@ pub enum MessageError {
     /// A command byte that is not one of ours.
     #[error("the command 0x{0:02x} is not known")]
     Command(u8),
+    /// A clientPIN subcommand that is not one of ours.
+    #[error("the clientPIN subcommand {0} is not known")]
+    Subcommand(i64),
     /// Not the canonical CBOR of CTAP.
     #[error("the message is not canonical CBOR: {0}")]
     Cbor(#[from] DecodeError),
@@ -49,6 +52,7 @@ impl MessageError {
         match self {
             Self::Empty => Status::INVALID_LENGTH,
             Self::Command(_) => Status::INVALID_COMMAND,
+            Self::Subcommand(_) => Status::INVALID_SUBCOMMAND,
             Self::Cbor(_) => Status::INVALID_CBOR,
             Self::Schema(SchemaError::Missing { .. }) => Status::MISSING_PARAMETER,
             Self::Schema(_) => Status::CBOR_UNEXPECTED_TYPE,

@@ -107,10 +107,13 @@ impl<O: Operation> Verified<O> {
         }
     }
 
-    fn keepalive(&self, status: KeepaliveStatus) -> Result<Event, Error> {
+    fn keepalive(&mut self, status: KeepaliveStatus) -> Result<Event, Error> {
         let verifies = match &self.state {
             State::Token(Method::BuiltInUv, _) | State::Command { built_in_uv: true } => true,
-            State::Start | State::Pin | State::Over => return Err(Error::OutOfTurn("a keepalive")),
+            State::Start | State::Pin | State::Over => {
+                self.state = State::Over;
+                return Err(Error::OutOfTurn("a keepalive"));
+            }
             _ => false,
         };
         Ok(match status {

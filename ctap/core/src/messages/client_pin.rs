@@ -181,7 +181,7 @@ impl ClientPinRequest {
                 permissions: permissions(&mut fields)?,
                 rp_id: optional_text(&mut fields, RP_ID)?,
             },
-            _ => return Err(bad("subCommand", "not known")),
+            other => return Err(MessageError::Subcommand(other)),
         };
         Ok(Self { protocol, subcommand })
     }

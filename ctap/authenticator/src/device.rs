@@ -1,0 +1,49 @@
+//! The authenticator as a device of the client.
+
+use crate::{Authenticator, KeyStore, Presence};
+use ctap_core::transport::{CancelToken, Device, KeepaliveStatus, TransportError};
+
+/// Asks whether the user is there.
+pub trait UserPresence: Send {
+    /// Blocks until the user has confirmed or not. While it waits it calls `on_keepalive`, so that the client can tell
+    /// the user, and gives up soon after `cancel` was cancelled.
+    fn confirm(&mut self, on_keepalive: &mut dyn FnMut(KeepaliveStatus), cancel: &CancelToken) -> Presence;
+}
+
+/// The user is there: whoever drives the device has asked already, in a dialog that named what is signed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ImpliedPresence;
+
+impl UserPresence for ImpliedPresence {
+    fn confirm(&mut self, _: &mut dyn FnMut(KeepaliveStatus), cancel: &CancelToken) -> Presence {
+        if cancel.is_cancelled() { Presence::Cancelled } else { Presence::Confirmed }
+    }
+}
+
+/// An [`Authenticator`] as a [`Device`].
+pub struct PlatformDevice<K, P = ImpliedPresence> {
+    authenticator: Authenticator<K>,
+    presence: P,
+}
+
+impl<K: KeyStore, P: UserPresence> PlatformDevice<K, P> {
+    /// The device.
+    pub fn new(authenticator: Authenticator<K>, presence: P) -> Self {
+        Self { authenticator, presence }
+    }
+}
+
+impl<K: KeyStore, P: UserPresence> Device for PlatformDevice<K, P> {
+    fn transact(
+        &mut self,
+        command: &[u8],
+        on_keepalive: &mut dyn FnMut(KeepaliveStatus),
+        cancel: &CancelToken,
+    ) -> Result<Vec<u8>, TransportError> {
+        if cancel.is_cancelled() {
+            return Err(TransportError::Cancelled);
+        }
+        let presence = &mut self.presence;
+        Ok(self.authenticator.process(command, &mut || presence.confirm(on_keepalive, cancel)))
+    }
+}
