@@ -1,0 +1,128 @@
+//! A virtual card in the wallet.
+
+use super::{RecordError, bounded};
+use fwp::Credential;
+use fwp_cose::cbor::{self, Fields, Map, Value};
+use std::fmt;
+
+/// Most bytes of a card's label.
+const MAX_LABEL: usize = 1024;
+
+/// Names a card in this wallet: random, positive, never used again. Not secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CardId(pub(crate) i64);
+
+/// Where the key of a card lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AuthenticatorKind {
+    /// The platform authenticator with keys in software, sealed in this store.
+    Software,
+    /// The platform authenticator with keys in the TPM.
+    Tpm,
+    /// A security key on USB.
+    Usb,
+    /// A security key on NFC.
+    Nfc,
+}
+
+/// The authenticator that made a card's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AuthenticatorRef {
+    /// Where the key lives.
+    pub kind: AuthenticatorKind,
+    /// The model (WebAuthn section 6.5.1); all zeros when it does not say.
+    pub aaguid: [u8; 16],
+}
+
+/// A card that is about to enter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewCard {
+    /// The card, tied to its key and rpId.
+    pub credential: Credential,
+    /// What the user calls it, at most 1024 bytes.
+    pub label: String,
+    /// When it entered, in milliseconds since 1970.
+    pub enrolled_unix_ms: i64,
+    /// Which authenticator holds its key.
+    pub authenticator: AuthenticatorRef,
+}
+
+/// A card in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CardRecord {
+    /// Its name in this wallet.
+    pub id: CardId,
+    /// What was stored.
+    pub card: NewCard,
+}
+
+impl CardId {
+    /// The number, positive.
+    pub fn as_i64(self) -> i64 {
+        self.0
+    }
+
+    /// The card with this number; whether there is one, the store knows.
+    pub fn from_i64(id: i64) -> Self {
+        Self(id)
+    }
+}
+
+impl fmt::Display for CardId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl AuthenticatorKind {
+    fn code(self) -> i64 {
+        match self {
+            Self::Software => 1,
+            Self::Tpm => 2,
+            Self::Usb => 3,
+            Self::Nfc => 4,
+        }
+    }
+
+    fn from_code(code: i64) -> Result<Self, RecordError> {
+        match code {
+            1 => Ok(Self::Software),
+            2 => Ok(Self::Tpm),
+            3 => Ok(Self::Usb),
+            4 => Ok(Self::Nfc),
+            code => Err(RecordError::Code { field: "kind of authenticator", code }),
+        }
+    }
+}
+
+impl NewCard {
+    /// The record in deterministic CBOR.
+    pub fn encode(&self) -> Vec<u8> {
+        let map = Map::new()
+            .with(1, self.credential.encode())
+            .with(2, self.label.as_str())
+            .with(3, self.enrolled_unix_ms)
+            .with(4, self.authenticator.kind.code())
+            .with(5, self.authenticator.aaguid.as_slice());
+        Value::Map(map).encode()
+    }
+
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// [`RecordError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
+        let mut fields = Fields::of("card record", cbor::decode(bytes)?)?;
+        let record = Self {
+            credential: Credential::decode(&fields.bytes(1)?)?,
+            label: bounded(fields.text(2)?, "label of a card", MAX_LABEL)?,
+            enrolled_unix_ms: fields.int(3)?,
+            authenticator: AuthenticatorRef {
+                kind: AuthenticatorKind::from_code(fields.int(4)?)?,
+                aaguid: fields.byte_array(5)?,
+            },
+        };
+        fields.finish()?;
+        Ok(record)
+    }
+}

@@ -1,0 +1,139 @@
+//! Key slots: the ways to the data key. A wallet has one data key and one or more slots, each of which holds the data
+//! key wrapped in its own manner; any one of them opens the wallet. Losing all of them loses the cards.
+
+mod key_file;
+#[cfg(feature = "secret-service")]
+mod secret_service;
+mod wrap;
+
+pub use key_file::KeyFile;
+#[cfg(feature = "secret-service")]
+pub use secret_service::SecretServiceSlot;
+
+use crate::seal::{DataKey, WalletId};
+use std::fmt;
+use std::path::PathBuf;
+
+/// The kinds of slots. The number stands in the store: never change or reuse one. A store may have slots of kinds that
+/// this program does not know, and is opened with one that it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SlotKind {
+    /// A file that only its owner can read: as safe as the disk is. The last resort.
+    KeyFile,
+    /// The desktop's keyring, through the Secret Service interface.
+    SecretService,
+    /// A credential of systemd, bound to host and TPM.
+    SystemdCredential,
+    /// Sealed by the TPM.
+    Tpm,
+    /// A passphrase, for recovery.
+    Passphrase,
+    /// One that this version does not know.
+    Unknown(i64),
+}
+
+/// A way to the data key.
+pub trait KeySlot {
+    /// Its kind.
+    fn kind(&self) -> SlotKind;
+
+    /// Wraps `key` for `wallet`. What is returned stands in the store, readable for anyone who has the file.
+    ///
+    /// # Errors
+    /// [`SlotError`].
+    fn wrap(&self, wallet: &WalletId, key: &DataKey) -> Result<Vec<u8>, SlotError>;
+
+    /// The data key that [`KeySlot::wrap`] wrapped. May wait for the user, so call it where waiting is no harm.
+    ///
+    /// # Errors
+    /// [`SlotError`].
+    fn unwrap(&self, wallet: &WalletId, wrapped: &[u8]) -> Result<DataKey, SlotError>;
+}
+
+/// Why a slot does not give or take the data key.
+#[derive(Debug, thiserror::Error)]
+pub enum SlotError {
+    /// There is no Secret Service on the session bus, or no session bus.
+    #[error("there is no such service in this session: {0}")]
+    NoService(String),
+    /// The keyring is locked and the user did not unlock it.
+    #[error("the keyring is locked and was not unlocked: {0}")]
+    Locked(String),
+    /// The service did not answer in time; most likely a prompt waits for the user.
+    #[error("no answer within {seconds} s; a prompt may be waiting")]
+    TimedOut {
+        /// How long was waited, in seconds.
+        seconds: u64,
+    },
+    /// The slot's own key is gone.
+    #[error("its key is missing: {0}")]
+    Missing(String),
+    /// The slot's own key is another one than the one that wrapped the data key.
+    #[error("it has the key of another wallet or of another time")]
+    OtherKey,
+    /// The wrapped key was changed.
+    #[error("what the store has for it was altered")]
+    Altered,
+    /// The slot's own key has the wrong form.
+    #[error("its key is malformed: {0}")]
+    Malformed(String),
+    /// Others can read the key file.
+    #[error("{} has mode {mode:o}, others may have read it; make it 0600 if they have not", path.display())]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// A file can't be read or written.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The system gives no random numbers.
+    #[error("no random numbers from the system")]
+    Random,
+    /// Anything else that the slot's other side says.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl SlotKind {
+    pub(crate) fn code(self) -> i64 {
+        match self {
+            Self::KeyFile => 1,
+            Self::SecretService => 2,
+            Self::SystemdCredential => 3,
+            Self::Tpm => 4,
+            Self::Passphrase => 5,
+            Self::Unknown(code) => code,
+        }
+    }
+
+    pub(crate) fn from_code(code: i64) -> Self {
+        match code {
+            1 => Self::KeyFile,
+            2 => Self::SecretService,
+            3 => Self::SystemdCredential,
+            4 => Self::Tpm,
+            5 => Self::Passphrase,
+            code => Self::Unknown(code),
+        }
+    }
+}
+
+impl fmt::Display for SlotKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::KeyFile => f.write_str("key file"),
+            Self::SecretService => f.write_str("Secret Service"),
+            Self::SystemdCredential => f.write_str("systemd credential"),
+            Self::Tpm => f.write_str("TPM"),
+            Self::Passphrase => f.write_str("passphrase"),
+            Self::Unknown(code) => write!(f, "slot of unknown kind {code}"),
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Wrapping of the data key under a 32-byte key of the slot's own, for slots that have one.
+
+use super::{SlotError, SlotKind};
+use crate::seal::{DataKey, WalletId, open_with, seal_with};
+use aes_gcm::{Aes256Gcm, KeyInit};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+const FINGERPRINT_BYTES: usize = 8;
+
+/// A slot's own key.
+pub(crate) struct WrappingKey(Zeroizing<[u8; 32]>);
+
+impl WrappingKey {
+    pub(crate) fn generate() -> Result<Self, SlotError> {
+        let mut bytes = Zeroizing::new([0; 32]);
+        getrandom::fill(bytes.as_mut()).map_err(|_| SlotError::Random)?;
+        Ok(Self(bytes))
+    }
+
+    pub(crate) fn from_slice(bytes: &[u8]) -> Result<Self, SlotError> {
+        let bytes: [u8; 32] =
+            bytes.try_into().map_err(|_| SlotError::Malformed("it must have 32 bytes".to_owned()))?;
+        Ok(Self(Zeroizing::new(bytes)))
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Fingerprint of this key, then nonce, cipher text and tag.
+    pub(crate) fn wrap(
+        &self,
+        kind: SlotKind,
+        wallet: &WalletId,
+        key: &DataKey,
+    ) -> Result<Vec<u8>, SlotError> {
+        let mut nonce = [0; 12];
+        getrandom::fill(&mut nonce).map_err(|_| SlotError::Random)?;
+        let sealed = seal_with(&self.cipher(), nonce, &context(kind, wallet), key.expose());
+        let mut out = self.fingerprint().to_vec();
+        out.extend(sealed.ok_or(SlotError::Altered)?);
+        Ok(out)
+    }
+
+    pub(crate) fn unwrap(
+        &self,
+        kind: SlotKind,
+        wallet: &WalletId,
+        wrapped: &[u8],
+    ) -> Result<DataKey, SlotError> {
+        let (fingerprint, sealed) =
+            wrapped.split_first_chunk::<FINGERPRINT_BYTES>().ok_or(SlotError::Altered)?;
+        if !bool::from(fingerprint.ct_eq(&self.fingerprint())) {
+            return Err(SlotError::OtherKey);
+        }
+        let plain = open_with(&self.cipher(), &context(kind, wallet), sealed).ok_or(SlotError::Altered)?;
+        let key: [u8; 32] = plain.as_slice().try_into().map_err(|_| SlotError::Altered)?;
+        Ok(DataKey::from_bytes(key))
+    }
+
+    fn cipher(&self) -> Aes256Gcm {
+        Aes256Gcm::new(self.as_bytes().into())
+    }
+
+    /// Tells keys apart, so that "another key" and "altered" are two errors. Says nothing about the key: it has 256
+    /// random bits.
+    fn fingerprint(&self) -> [u8; FINGERPRINT_BYTES] {
+        let digest: [u8; 32] = Sha256::new()
+            .chain_update(b"fwpd slot fingerprint")
+            .chain_update(self.as_bytes())
+            .finalize()
+            .into();
+        digest.first_chunk().copied().unwrap_or_default()
+    }
+}
+
+fn context(kind: SlotKind, wallet: &WalletId) -> Vec<u8> {
+    let mut aad = b"fwpd slot".to_vec();
+    aad.extend(kind.code().to_be_bytes());
+    aad.extend(wallet.as_bytes());
+    aad
+}

@@ -1,0 +1,399 @@
+//! A store that is open.
+
+use crate::changes::{Change, Changes, Committed, Durability};
+use crate::counter::{OutsideCounter, RollBack};
+use crate::error::StoreError;
+use crate::files::WalletDirectory;
+use crate::head::Head;
+use crate::record::{
+    AuditEntry, AuditEvent, AuditKind, CardId, CardRecord, HistoryId, HistoryRecord, LedgerRecord,
+    RecordError, Settings, decode_audit_row,
+};
+use crate::seal::{DataKey, Keys, WalletId};
+use crate::slot::{KeySlot, SlotKind};
+use crate::table::{SCHEMA_VERSION, Table};
+use crate::verify::{ONLY_ROW, Verified, for_each_row, open_row, read_row};
+use crate::writer::Writer;
+use rusqlite::Connection;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use zeroize::Zeroizing;
+
+/// Names a key slot of this wallet: counted from 1, never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SlotId(pub(crate) i64);
+
+/// A wallet's store, unlocked. Cards and settings are in memory; the rest is read when it is asked for.
+///
+/// Every record that is read is authenticated by itself; the set of all records was checked when the store was opened,
+/// and the file has been locked since.
+pub struct Store {
+    // Before the directory, so that the database is closed before the lock goes.
+    connection: Connection,
+    wallet: WalletId,
+    data_key: DataKey,
+    keys: Keys,
+    head: Head,
+    cards: BTreeMap<CardId, Arc<CardRecord>>,
+    settings: Settings,
+    counter: Option<Box<dyn OutsideCounter>>,
+    synchronous: Durability,
+    broken: bool,
+    _directory: WalletDirectory,
+}
+
+/// What a [`Store`] is put together from.
+pub(crate) struct Parts {
+    pub(crate) connection: Connection,
+    pub(crate) directory: WalletDirectory,
+    pub(crate) wallet: WalletId,
+    pub(crate) data_key: DataKey,
+    pub(crate) keys: Keys,
+    pub(crate) verified: Verified,
+    pub(crate) counter: Option<Box<dyn OutsideCounter>>,
+}
+
+impl Store {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self {
+            connection: parts.connection,
+            wallet: parts.wallet,
+            data_key: parts.data_key,
+            keys: parts.keys,
+            head: parts.verified.head,
+            cards: parts.verified.cards,
+            settings: parts.verified.settings,
+            counter: parts.counter,
+            synchronous: Durability::Durable,
+            broken: false,
+            _directory: parts.directory,
+        }
+    }
+
+    /// The wallet's name, not secret.
+    pub fn wallet_id(&self) -> WalletId {
+        self.wallet
+    }
+
+    /// Number of commits so far.
+    pub fn generation(&self) -> u64 {
+        self.head.generation
+    }
+
+    /// Whether a roll-back of the whole store would be noticed.
+    pub fn roll_back(&self) -> RollBack {
+        if self.counter.is_some() { RollBack::Excluded } else { RollBack::NotDetectedHere }
+    }
+
+    /// All cards, by their names; from memory.
+    pub fn cards(&self) -> impl ExactSizeIterator<Item = &Arc<CardRecord>> {
+        self.cards.values()
+    }
+
+    /// One card; from memory.
+    pub fn card(&self, id: CardId) -> Option<&Arc<CardRecord>> {
+        self.cards.get(&id)
+    }
+
+    /// The settings; from memory.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The whole ledger.
+    ///
+    /// # Errors
+    /// [`StoreError::Altered`], [`StoreError::Record`], [`StoreError::Database`].
+    pub fn ledger(&self) -> Result<Vec<LedgerRecord>, StoreError> {
+        let mut records = Vec::new();
+        for_each_row(&self.connection, Table::Ledger, |row| {
+            let plain = self.keys.open(row.place(SCHEMA_VERSION, Table::Ledger), &row.stored)?;
+            records.push(LedgerRecord::decode(&plain).map_err(bad(Table::Ledger, row.row))?);
+            Ok(())
+        })?;
+        Ok(records)
+    }
+
+    /// At most `limit` history entries, newest first, older than `before` if that is given.
+    ///
+    /// # Errors
+    /// [`StoreError::Altered`], [`StoreError::Record`], [`StoreError::Database`].
+    pub fn history(
+        &self,
+        before: Option<HistoryId>,
+        limit: usize,
+    ) -> Result<Vec<(HistoryId, HistoryRecord)>, StoreError> {
+        let rows: Vec<i64> = self
+            .connection
+            .prepare_cached("SELECT id FROM history WHERE id < ?1 ORDER BY id DESC LIMIT ?2")?
+            .query_map(
+                [before.map_or(i64::MAX, HistoryId::as_i64), i64::try_from(limit).unwrap_or(i64::MAX)],
+                |columns| columns.get(0),
+            )?
+            .collect::<Result<_, _>>()?;
+        rows.into_iter().filter_map(|row| self.history_entry(HistoryId(row)).transpose()).collect()
+    }
+
+    /// One history entry.
+    ///
+    /// # Errors
+    /// [`StoreError::Altered`], [`StoreError::Record`], [`StoreError::Database`].
+    pub fn history_entry(&self, id: HistoryId) -> Result<Option<(HistoryId, HistoryRecord)>, StoreError> {
+        let plain = self.open_row(Table::History, id.0)?;
+        plain
+            .map(|plain| HistoryRecord::decode(&plain).map(|record| (id, record)))
+            .transpose()
+            .map_err(bad(Table::History, id.0))
+    }
+
+    /// At most `limit` audit entries, oldest first, after the one with the number `after` (0: from the first kept).
+    /// The chain was checked when the store was opened.
+    ///
+    /// # Errors
+    /// [`StoreError::Altered`], [`StoreError::Record`], [`StoreError::Database`].
+    pub fn audit(&self, after: i64, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
+        let first = after.max(self.head.audit.dropped_up_to).saturating_add(1);
+        (first..=self.head.audit.last)
+            .take(limit)
+            .map(|sequence| {
+                let plain = self
+                    .open_row(Table::Audit, sequence)?
+                    .ok_or(StoreError::NoSuchRow { table: Table::Audit, row: sequence })?;
+                let bad = bad(Table::Audit, sequence);
+                let entry = decode_audit_row(&plain).and_then(|(event, link)| {
+                    AuditEvent::decode(&event).map(|event| AuditEntry { sequence, event, link })
+                });
+                entry.map_err(bad)
+            })
+            .collect()
+    }
+
+    /// The state of the software authenticator, if one was saved.
+    ///
+    /// # Errors
+    /// [`StoreError::Altered`], [`StoreError::Database`].
+    pub fn authenticator_state(&self) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        self.open_row(Table::Authenticator, ONLY_ROW)
+    }
+
+    /// The key slots.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn slots(&self) -> Result<Vec<(SlotId, SlotKind)>, StoreError> {
+        let mut slots = Vec::new();
+        for_each_row(&self.connection, Table::Slot, |row| {
+            let (kind, _) = split_slot(row.row, &row.stored)?;
+            slots.push((SlotId(row.row), kind));
+            Ok(())
+        })?;
+        Ok(slots)
+    }
+
+    /// Adds another way to the data key, durably.
+    ///
+    /// # Errors
+    /// [`StoreError::Slot`] if it can't be filled, and those of [`Store::commit`].
+    pub fn add_slot(&mut self, slot: &dyn KeySlot, at_unix_ms: i64) -> Result<SlotId, StoreError> {
+        let stored = wrap_for_slot(slot, &self.wallet, &self.data_key)?;
+        let event = AuditEvent::new(at_unix_ms, AuditKind::SlotAdded).reason(&slot.kind().to_string());
+        self.write(Durability::Durable, |writer| {
+            let row = writer.next_row(Table::Slot);
+            writer.put_stored(Table::Slot, row, &stored)?;
+            writer.append_audit(&event)?;
+            Ok(SlotId(row))
+        })
+    }
+
+    /// Removes a way to the data key, durably. What the slot keeps elsewhere (file, keyring) stays.
+    ///
+    /// # Errors
+    /// [`StoreError::LastSlot`], [`StoreError::NoSuchRow`], and those of [`Store::commit`].
+    pub fn remove_slot(&mut self, id: SlotId, at_unix_ms: i64) -> Result<(), StoreError> {
+        let missing = StoreError::NoSuchRow { table: Table::Slot, row: id.0 };
+        let Some(row) = read_row(&self.connection, Table::Slot, id.0)? else { return Err(missing) };
+        if self.head.set(Table::Slot).rows < 2 {
+            return Err(StoreError::LastSlot);
+        }
+        let (kind, _) = split_slot(row.row, &row.stored)?;
+        let event = AuditEvent::new(at_unix_ms, AuditKind::SlotRemoved).reason(&kind.to_string());
+        self.write(Durability::Durable, |writer| {
+            writer.remove(Table::Slot, id.0)?;
+            writer.append_audit(&event)
+        })?;
+        self.scrub()
+    }
+
+    /// Makes all `changes` or none. Waits for the disk if it is to be durable.
+    ///
+    /// The payment path needs two: a durable one before the authenticator is asked (ledger, audit), and a lazy one after
+    /// (history, audit).
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchRow`] for a card or history entry that is not there, [`StoreError::Database`],
+    /// [`StoreError::Random`]: nothing was changed. [`StoreError::Counter`]: the changes were made, the outside counter
+    /// lags behind. [`StoreError::Broken`]: open the store again.
+    pub fn commit(&mut self, changes: Changes, durability: Durability) -> Result<Committed, StoreError> {
+        let mut committed = Committed::default();
+        let card_removed = changes.list.iter().any(|change| matches!(change, Change::RemoveCard(_)));
+        let list = self.write(durability, |writer| {
+            for change in &changes.list {
+                make(change, writer, &mut committed)?;
+            }
+            Ok(changes.list)
+        })?;
+        committed.generation = self.head.generation;
+        list.into_iter().for_each(|change| self.remember(change));
+        self.advance_counter(durability)?;
+        if card_removed {
+            self.scrub()?;
+        }
+        Ok(committed)
+    }
+
+    /// One transaction: `work`, then the head that vouches for it.
+    fn write<T>(
+        &mut self,
+        durability: Durability,
+        work: impl FnOnce(&mut Writer<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        if self.broken {
+            return Err(StoreError::Broken);
+        }
+        self.synchronous(durability)?;
+        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        let mut writer = Writer::after(&self.connection, &self.keys, &self.head);
+        let made = work(&mut writer).and_then(|value| {
+            let head = writer.finish()?;
+            self.connection.execute_batch("COMMIT")?;
+            Ok((value, head))
+        });
+        match made {
+            Ok((value, head)) => {
+                self.head = head;
+                Ok(value)
+            }
+            Err(error) => {
+                if !self.connection.is_autocommit() {
+                    self.broken = self.connection.execute_batch("ROLLBACK").is_err();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// FULL makes SQLite sync the write-ahead log at each commit, NORMAL only before the log is carried over into the
+    /// database: in both cases what is on the disk is some prefix of the commits.
+    fn synchronous(&mut self, durability: Durability) -> Result<(), StoreError> {
+        if self.synchronous != durability {
+            let level = match durability {
+                Durability::Durable => "FULL",
+                Durability::Lazy => "NORMAL",
+            };
+            self.connection.pragma_update(None, "synchronous", level)?;
+            self.synchronous = durability;
+        }
+        Ok(())
+    }
+
+    /// Keeps in memory what was committed.
+    fn remember(&mut self, change: Change) {
+        match change {
+            Change::AddCard(id, card) | Change::ReplaceCard(id, card) => {
+                self.cards.insert(id, Arc::new(CardRecord { id, card: *card }));
+            }
+            Change::RemoveCard(id) => {
+                self.cards.remove(&id);
+            }
+            Change::PutSettings(settings) => self.settings = settings,
+            _ => {}
+        }
+    }
+
+    fn advance_counter(&mut self, durability: Durability) -> Result<(), StoreError> {
+        match &mut self.counter {
+            Some(counter) if durability == Durability::Durable => {
+                counter.advance(self.head.generation).map_err(StoreError::Counter)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Carries the write-ahead log over and cuts it off, so that removed records are not left in it.
+    fn scrub(&self) -> Result<(), StoreError> {
+        self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        Ok(())
+    }
+
+    fn open_row(&self, table: Table, row: i64) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        open_row(&self.connection, &self.keys, SCHEMA_VERSION, table, row)
+    }
+}
+
+/// Makes one change in the database.
+fn make(change: &Change, writer: &mut Writer<'_>, committed: &mut Committed) -> Result<(), StoreError> {
+    match change {
+        Change::AddCard(id, card) => writer.put(Table::Card, id.0, &Zeroizing::new(card.encode())),
+        Change::ReplaceCard(id, card) => {
+            writer.must_remove(Table::Card, id.0)?;
+            writer.put(Table::Card, id.0, &Zeroizing::new(card.encode()))
+        }
+        Change::RemoveCard(id) => writer.must_remove(Table::Card, id.0),
+        Change::PutLedger(record) => {
+            let row = writer.ledger_row(&record.payee_host, &record.request_id);
+            writer.put(Table::Ledger, row, &record.encode())
+        }
+        Change::RemoveLedger(payee_host, request_id) => {
+            let row = writer.ledger_row(payee_host, request_id);
+            writer.remove(Table::Ledger, row).map(|_| ())
+        }
+        Change::AddHistory(record) => {
+            committed.history.push(HistoryId(writer.append(Table::History, &record.encode())?));
+            Ok(())
+        }
+        Change::ReplaceHistory(id, record) => {
+            writer.must_remove(Table::History, id.0)?;
+            writer.put(Table::History, id.0, &record.encode())
+        }
+        Change::KeepHistory(entries) => writer.keep_newest(Table::History, *entries),
+        Change::Audit(event) => writer.append_audit(event),
+        Change::KeepAudit(entries) => writer.keep_newest(Table::Audit, *entries),
+        Change::PutAuthenticatorState(state) => writer.put(Table::Authenticator, ONLY_ROW, state),
+        Change::PutSettings(settings) => writer.put(Table::Setting, ONLY_ROW, &settings.encode()),
+    }
+}
+
+/// What stands in a slot's row: the kind's number, then what the slot wants.
+pub(crate) fn wrap_for_slot(
+    slot: &dyn KeySlot,
+    wallet: &WalletId,
+    key: &DataKey,
+) -> Result<Vec<u8>, StoreError> {
+    let kind = slot.kind();
+    let wrapped = slot.wrap(wallet, key).map_err(|source| StoreError::Slot { kind, source })?;
+    let mut stored = kind.code().to_be_bytes().to_vec();
+    stored.extend(wrapped);
+    Ok(stored)
+}
+
+/// Kind and content of a slot's row.
+pub(crate) fn split_slot(row: i64, stored: &[u8]) -> Result<(SlotKind, &[u8]), StoreError> {
+    let (kind, wrapped) =
+        stored.split_first_chunk::<8>().ok_or(StoreError::Altered { table: Table::Slot, row })?;
+    Ok((SlotKind::from_code(i64::from_be_bytes(*kind)), wrapped))
+}
+
+fn bad(table: Table, row: i64) -> impl Fn(RecordError) -> StoreError {
+    move |source| StoreError::Record { table, row, source }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("wallet", &self.wallet)
+            .field("generation", &self.head.generation)
+            .field("cards", &self.cards.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,386 @@
+//! What a store keeps, over restarts, and what it refuses to open.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod common;
+
+use common::{Home, THEN, add_card, card, event, history, host, ledger};
+use fwp_store::record::{AuditKind, CardId, HistoryId, Outcome, Settings};
+use fwp_store::slot::{KeyFile, KeySlot, SlotError, SlotKind};
+use fwp_store::{Changes, Durability, Found, OutsideCounter, RollBack, StoreError, Table, open};
+use std::os::unix::fs::PermissionsExt;
+use std::sync::{Arc, Mutex};
+use zeroize::Zeroizing;
+
+#[test]
+fn everything_that_was_committed_is_there_after_a_restart() {
+    let home = Home::new();
+    let mut store = home.create();
+    let mut changes = Changes::new();
+    let first = changes.add_card(card(1)).unwrap();
+    let second = changes.add_card(card(2)).unwrap();
+    changes
+        .put_ledger(ledger("order-1", 1))
+        .add_history(history("order-1", Outcome::Authorized))
+        .add_history(history("order-2", Outcome::Declined))
+        .audit(event(AuditKind::PaymentAuthorized).card(first).reason("because"))
+        .put_authenticator_state(Zeroizing::new(b"state".to_vec()))
+        .put_settings(Settings([("cool-down".to_owned(), "2".to_owned())].into()));
+    let committed = store.commit(changes, Durability::Durable).unwrap();
+    assert_eq!(committed.history, [HistoryId::from_i64(1), HistoryId::from_i64(2)]);
+    drop(store);
+
+    let store = home.open();
+    assert_eq!(store.generation(), committed.generation);
+    assert_eq!(store.cards().len(), 2);
+    assert_eq!(store.card(first).unwrap().card, card(1));
+    assert_eq!(store.card(second).unwrap().card, card(2));
+    assert_eq!(store.ledger().unwrap(), [ledger("order-1", 1)]);
+    let entries = store.history(None, 10).unwrap();
+    assert_eq!(entries[0], (HistoryId::from_i64(2), history("order-2", Outcome::Declined)));
+    assert_eq!(entries[1], (HistoryId::from_i64(1), history("order-1", Outcome::Authorized)));
+    assert_eq!(store.history(Some(HistoryId::from_i64(2)), 10).unwrap(), entries[1..]);
+    let audit = store.audit(0, 10).unwrap();
+    assert_eq!(audit[0].event.kind, AuditKind::WalletCreated);
+    assert_eq!(audit[1].event, event(AuditKind::PaymentAuthorized).card(first).reason("because"));
+    assert_eq!(store.audit(1, 10).unwrap(), audit[1..]);
+    assert_eq!(store.authenticator_state().unwrap().unwrap().as_slice(), b"state");
+    assert_eq!(store.settings().0["cool-down"], "2");
+}
+
+#[test]
+fn replaced_and_removed_records_stay_so_after_a_restart() {
+    let home = Home::new();
+    let mut store = home.create();
+    let (kept, removed) = (add_card(&mut store, 1), add_card(&mut store, 2));
+    let mut changes = Changes::new();
+    changes.put_ledger(ledger("order-1", 1)).put_ledger(ledger("order-2", 1));
+    changes.add_history(history("order-1", Outcome::Authorized));
+    let history_id = store.commit(changes, Durability::Lazy).unwrap().history[0];
+    let mut changes = Changes::new();
+    changes
+        .replace_card(kept, card(3))
+        .remove_card(removed)
+        .put_ledger(ledger("order-1", 9))
+        .remove_ledger(&host(), "order-2")
+        .remove_ledger(&host(), "never there")
+        .replace_history(history_id, history("order-1", Outcome::CompletedSuccess));
+    store.commit(changes, Durability::Durable).unwrap();
+    assert_eq!(store.card(kept).unwrap().card, card(3));
+    assert!(store.card(removed).is_none());
+    drop(store);
+
+    let store = home.open();
+    assert_eq!(store.card(kept).unwrap().card, card(3));
+    assert!(store.card(removed).is_none());
+    assert_eq!(store.ledger().unwrap(), [ledger("order-1", 9)]);
+    assert_eq!(
+        store.history(None, 9).unwrap(),
+        [(history_id, history("order-1", Outcome::CompletedSuccess))]
+    );
+}
+
+#[test]
+fn a_commit_with_one_impossible_change_changes_nothing() {
+    let home = Home::new();
+    let mut store = home.create();
+    let generation = store.generation();
+    let mut changes = Changes::new();
+    changes.add_card(card(1)).unwrap();
+    changes.audit(event(AuditKind::CardStored)).remove_card(CardId::from_i64(77));
+    let error = store.commit(changes, Durability::Durable).unwrap_err();
+    assert!(matches!(error, StoreError::NoSuchRow { table: Table::Card, row: 77 }), "{error}");
+    assert_eq!((store.cards().len(), store.generation()), (0, generation));
+    assert_eq!(store.audit(0, 9).unwrap().len(), 1);
+    add_card(&mut store, 2);
+    drop(store);
+    assert_eq!(home.open().cards().len(), 1);
+}
+
+#[test]
+fn old_history_and_audit_entries_can_go_and_the_chain_still_holds() {
+    let home = Home::new();
+    let mut store = home.create();
+    for n in 0..20 {
+        let mut changes = Changes::new();
+        changes.add_history(history(&format!("order-{n}"), Outcome::Authorized));
+        changes.audit(event(AuditKind::PaymentAuthorized)).keep_history(5).keep_audit(7);
+        store.commit(changes, Durability::Lazy).unwrap();
+    }
+    drop(store);
+    let store = home.open();
+    assert_eq!(store.history(None, 99).unwrap().len(), 5);
+    let audit = store.audit(0, 99).unwrap();
+    assert_eq!((audit.len(), audit[0].sequence, audit[6].sequence), (7, 15, 21));
+}
+
+#[test]
+fn two_processes_never_hold_one_wallet() {
+    let home = Home::new();
+    let store = home.create();
+    let error = open(&home.wallet()).unwrap_err();
+    assert!(matches!(error, StoreError::InUse { .. }), "{error}");
+    drop(store);
+    home.open();
+}
+
+#[test]
+fn the_directory_is_0700_and_every_file_in_it_0600() {
+    let home = Home::new();
+    let mut store = home.create();
+    add_card(&mut store, 1);
+    let mode = |path: &std::path::Path| path.metadata().unwrap().permissions().mode() & 0o7777;
+    assert_eq!(mode(&home.wallet()), 0o700);
+    let mut files = 0;
+    for entry in home.wallet().read_dir().unwrap() {
+        assert_eq!(mode(&entry.unwrap().path()), 0o600);
+        files += 1;
+    }
+    assert!(files >= 3, "database, log and lock: {files}");
+    assert_eq!(mode(home.key().path()), 0o600);
+    drop(store);
+    // Somebody opened it up: it is closed again.
+    std::fs::set_permissions(home.wallet(), PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(home.database(), PermissionsExt::from_mode(0o644)).unwrap();
+    home.open();
+    assert_eq!((mode(&home.wallet()), mode(&home.database())), (0o700, 0o600));
+}
+
+#[test]
+fn nothing_readable_stands_in_the_files() {
+    let home = Home::new();
+    let mut store = home.create();
+    add_card(&mut store, 1);
+    let mut changes = Changes::new();
+    changes.put_ledger(ledger("order-1", 1)).add_history(history("order-1", Outcome::Authorized));
+    store.commit(changes, Durability::Durable).unwrap();
+    for entry in home.wallet().read_dir().unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        for secret in
+            ["DE8937040044", "spaceshop", "Space Shop", "order-1", "Card 1", "bank.example", "435.00"]
+        {
+            assert!(!contains(&bytes, secret.as_bytes()), "{secret}");
+        }
+    }
+}
+
+#[test]
+fn a_removed_card_leaves_no_cipher_text_behind() {
+    let home = Home::new();
+    let mut store = home.create();
+    let id = add_card(&mut store, 1);
+    let before = rows(&home.database(), &home, "card", store);
+    assert_eq!(before.len(), 1);
+    let mut store = home.open();
+    let mut changes = Changes::new();
+    changes.remove_card(id);
+    store.commit(changes, Durability::Durable).unwrap();
+    for entry in home.wallet().read_dir().unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        assert!(!contains(&bytes, &before[0][12..44]));
+    }
+}
+
+/// The sealed content of a table, read by SQLite after the store was closed.
+fn rows(database: &std::path::Path, _home: &Home, table: &str, store: fwp_store::Store) -> Vec<Vec<u8>> {
+    drop(store);
+    let connection = rusqlite::Connection::open(database).unwrap();
+    let mut statement = connection.prepare(&format!("SELECT sealed FROM {table} ORDER BY id")).unwrap();
+    statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+}
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
+
+#[test]
+fn several_slots_open_one_wallet_and_the_last_one_stays() {
+    let home = Home::new();
+    let mut store = home.create();
+    let other = KeyFile::new(home.temporary.path().join("other.key"));
+    let first = store.slots().unwrap()[0].0;
+    let second = store.add_slot(&other, THEN).unwrap();
+    assert_eq!(store.slots().unwrap(), [(first, SlotKind::KeyFile), (second, SlotKind::KeyFile)]);
+    add_card(&mut store, 1);
+    drop(store);
+    for slot in [&home.key(), &other] {
+        let store = home.locked().unlock(&[slot], None).unwrap();
+        assert_eq!(store.cards().len(), 1);
+    }
+    let mut store = home.open();
+    store.remove_slot(first, THEN).unwrap();
+    assert!(matches!(store.remove_slot(second, THEN), Err(StoreError::LastSlot)));
+    assert!(matches!(store.remove_slot(first, THEN), Err(StoreError::NoSuchRow { table: Table::Slot, .. })));
+    drop(store);
+    assert!(matches!(home.try_open(), Err(StoreError::NoSlotOpens { .. })));
+    let store = home.locked().unlock(&[&home.key(), &other], None).unwrap();
+    let kinds: Vec<_> = store.audit(0, 99).unwrap().iter().map(|entry| entry.event.kind).collect();
+    assert_eq!(kinds[1..], [AuditKind::SlotAdded, AuditKind::CardStored, AuditKind::SlotRemoved]);
+}
+
+#[test]
+fn a_wallet_of_another_key_is_refused_and_left_as_it_is() {
+    let (home, other) = (Home::new(), Home::new());
+    drop(home.create());
+    drop(other.create());
+    let before = std::fs::read(home.database()).unwrap();
+    let refusal = home.locked().unlock(&[&other.key()], None).unwrap_err();
+    let StoreError::NoSlotOpens { tried } = &refusal.error else { panic!("{}", refusal.error) };
+    assert!(matches!(tried[..], [(SlotKind::KeyFile, SlotError::OtherKey)]), "{tried:?}");
+    // The same locked store opens with the right key.
+    drop(refusal.locked.unlock(&[&home.key()], None).unwrap());
+    assert_eq!(std::fs::read(home.database()).unwrap(), before);
+}
+
+#[test]
+fn a_missing_malformed_or_exposed_key_file_is_named() {
+    let home = Home::new();
+    drop(home.create());
+    let path = home.key().path().to_owned();
+    let problem = || {
+        let refusal = home.locked().unlock(&[&home.key()], None).unwrap_err();
+        let StoreError::NoSlotOpens { mut tried } = refusal.error else { panic!("{}", refusal.error) };
+        tried.remove(0).1
+    };
+    let good = std::fs::read_to_string(&path).unwrap();
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o640)).unwrap();
+    assert!(matches!(problem(), SlotError::Exposed { mode: 0o640, .. }));
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+    for bad in ["", "fwpd wallet key 2\nabcd\n", &good[..good.len() - 4], &format!("{good}more\n")] {
+        std::fs::write(&path, bad).unwrap();
+        assert!(matches!(problem(), SlotError::Malformed(_)), "{bad}");
+    }
+    std::fs::remove_file(&path).unwrap();
+    assert!(matches!(problem(), SlotError::Missing(_)));
+}
+
+#[test]
+fn a_slot_of_a_kind_unknown_here_does_not_hinder_the_others() {
+    struct FromTomorrow;
+    impl KeySlot for FromTomorrow {
+        fn kind(&self) -> SlotKind {
+            SlotKind::Unknown(99)
+        }
+        fn wrap(&self, _: &fwp_store::WalletId, _: &fwp_store::DataKey) -> Result<Vec<u8>, SlotError> {
+            Ok(vec![1])
+        }
+        fn unwrap(&self, _: &fwp_store::WalletId, _: &[u8]) -> Result<fwp_store::DataKey, SlotError> {
+            Err(SlotError::OtherKey)
+        }
+    }
+    let home = Home::new();
+    let mut store = home.create();
+    store.add_slot(&FromTomorrow, THEN).unwrap();
+    drop(store);
+    let locked = home.locked();
+    assert_eq!(locked.slot_kinds().collect::<Vec<_>>(), [SlotKind::KeyFile, SlotKind::Unknown(99)]);
+    locked.unlock(&[&home.key()], None).unwrap();
+}
+
+#[test]
+fn other_files_are_refused_and_left_as_they_are() {
+    let database = |setup: &str| {
+        let home = Home::new();
+        drop(home.create());
+        std::fs::remove_file(home.database()).unwrap();
+        rusqlite::Connection::open(home.database()).unwrap().execute_batch(setup).unwrap();
+        home
+    };
+    let text = Home::new();
+    drop(text.create());
+    std::fs::write(text.database(), "not a database, but long enough to be looked at as if it were one")
+        .unwrap();
+    let empty = Home::new();
+    drop(empty.create());
+    std::fs::write(empty.database(), "").unwrap();
+    for home in [
+        text,
+        empty,
+        database("CREATE TABLE t (x)"),
+        database("PRAGMA application_id = 7; CREATE TABLE t (x)"),
+    ] {
+        let before = std::fs::read(home.database()).unwrap();
+        let error = open(&home.wallet()).unwrap_err();
+        assert!(matches!(error, StoreError::NotAWallet { .. }), "{error}");
+        assert_eq!(std::fs::read(home.database()).unwrap(), before);
+    }
+}
+
+#[test]
+fn a_newer_store_is_refused_and_left_as_it_is() {
+    let home = Home::new();
+    drop(home.create());
+    rusqlite::Connection::open(home.database()).unwrap().pragma_update(None, "user_version", 2).unwrap();
+    let before = std::fs::read(home.database()).unwrap();
+    let error = open(&home.wallet()).unwrap_err();
+    assert!(matches!(error, StoreError::Newer { found: 2, known: 1 }), "{error}");
+    assert_eq!(std::fs::read(home.database()).unwrap(), before);
+}
+
+#[test]
+fn what_is_left_of_an_interrupted_creation_is_no_wallet() {
+    let home = Home::new();
+    std::fs::create_dir(home.wallet()).unwrap();
+    std::fs::write(home.wallet().join("wallet.new"), "half a database").unwrap();
+    std::fs::write(home.wallet().join("wallet.new-journal"), "half a journal").unwrap();
+    let mut store = home.create();
+    add_card(&mut store, 1);
+    drop(store);
+    assert!(!home.wallet().join("wallet.new").exists());
+    assert_eq!(home.open().cards().len(), 1);
+}
+
+#[derive(Clone, Default)]
+struct Counter(Arc<Mutex<u64>>);
+
+impl OutsideCounter for Counter {
+    fn value(&self) -> Result<u64, String> {
+        Ok(*self.0.lock().unwrap())
+    }
+
+    fn advance(&mut self, generation: u64) -> Result<(), String> {
+        *self.0.lock().unwrap() = generation;
+        Ok(())
+    }
+}
+
+#[test]
+fn a_roll_back_of_the_whole_is_noticed_where_there_is_a_counter_and_else_said_to_be_not() {
+    let home = Home::new();
+    drop(home.create());
+    let old = std::fs::read(home.database()).unwrap();
+    let counter = Counter::default();
+    let mut store = home.locked().unlock(&[&home.key()], Some(Box::new(counter.clone()))).unwrap();
+    assert_eq!(store.roll_back(), RollBack::Excluded);
+    add_card(&mut store, 1);
+    let newest = store.generation();
+    drop(store);
+    std::fs::write(home.database(), old).unwrap();
+    let refusal = home.locked().unlock(&[&home.key()], Some(Box::new(counter))).unwrap_err();
+    assert!(
+        matches!(refusal.error, StoreError::RolledBack { counter, .. } if counter == newest),
+        "{}",
+        refusal.error
+    );
+    drop(refusal);
+    assert_eq!(home.open().roll_back(), RollBack::NotDetectedHere);
+}
+
+#[test]
+fn nothing_is_found_where_nothing_is() {
+    let home = Home::new();
+    assert!(matches!(open(&home.wallet()).unwrap(), Found::Nothing(_)));
+    assert!(!home.database().exists());
+}
+
+#[test]
+fn debug_output_and_errors_tell_no_secret() {
+    let home = Home::new();
+    let mut store = home.create();
+    add_card(&mut store, 1);
+    let mut changes = Changes::new();
+    changes.put_authenticator_state(Zeroizing::new(b"private".to_vec()));
+    assert_eq!(format!("{changes:?}"), "Changes(1)");
+    assert!(!format!("{store:?} {:?}", store.card(store.cards().next().unwrap().id)).contains("DE89"));
+    let key = fwp_store::DataKey::from_bytes([0xab; 32]);
+    assert_eq!(format!("{key:?}"), "DataKey(..)");
+}
