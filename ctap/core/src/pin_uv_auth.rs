@@ -108,21 +108,24 @@ impl KeyAgreement {
     pub fn shared_secret(&self, protocol: Protocol, peer: &KeyAgreementKey) -> SharedSecret {
         let z = p256::ecdh::diffie_hellman(self.secret.to_nonzero_scalar(), peer.point.as_affine());
         let z = z.raw_secret_bytes();
-        match protocol {
-            Protocol::One => SharedSecret::One(Zeroizing::new(Sha256::digest(z).into())),
-            Protocol::Two => {
-                let kdf = Hkdf::<Sha256>::new(Some(&[0; 32]), z);
-                let expand = |info: &[u8]| {
-                    let mut key = Zeroizing::new([0; 32]);
-                    // 32 bytes are one block of HKDF, which has up to 255.
-                    let expanded = kdf.expand(info, &mut *key);
-                    debug_assert!(expanded.is_ok());
-                    key
-                };
-                SharedSecret::Two { hmac: expand(b"CTAP2 HMAC key"), aes: expand(b"CTAP2 AES key") }
+        let (hmac, aes) = match protocol {
+            Protocol::One => {
+                let key = Zeroizing::new(<[u8; 32]>::from(Sha256::digest(z)));
+                (key.clone(), key)
             }
-        }
+            Protocol::Two => (derive(z, b"CTAP2 HMAC key"), derive(z, b"CTAP2 AES key")),
+        };
+        SharedSecret { protocol, hmac, aes }
     }
+}
+
+/// Protocol two's KDF: HKDF-SHA-256 with a salt of 32 zeros.
+fn derive(z: &[u8], info: &[u8]) -> Zeroizing<[u8; 32]> {
+    let mut key = Zeroizing::new([0; 32]);
+    let expanded = Hkdf::<Sha256>::new(Some(&[0; 32]), z).expand(info, &mut *key);
+    // 32 bytes are one block of HKDF, which has up to 255.
+    debug_assert!(expanded.is_ok());
+    key
 }
 
 /// Makes the platform's key and the secret that it shares with the authenticator's key `peer` (`encapsulate`).
@@ -176,31 +179,24 @@ impl KeyAgreementKey {
 }
 
 /// The secret that both sides share for one exchange. Erased when dropped, never shown.
-pub enum SharedSecret {
-    /// Protocol one: one key for everything.
-    One(Zeroizing<[u8; 32]>),
-    /// Protocol two.
-    Two {
-        /// For `authenticate` and `verify`.
-        hmac: Zeroizing<[u8; 32]>,
-        /// For `encrypt` and `decrypt`.
-        aes: Zeroizing<[u8; 32]>,
-    },
+pub struct SharedSecret {
+    protocol: Protocol,
+    /// For `authenticate` and `verify`. In protocol one the same as `aes`.
+    hmac: Zeroizing<[u8; 32]>,
+    /// For `encrypt` and `decrypt`.
+    aes: Zeroizing<[u8; 32]>,
 }
 
 impl fmt::Debug for SharedSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SharedSecret({:?}, ..)", self.protocol())
+        write!(f, "SharedSecret({:?}, ..)", self.protocol)
     }
 }
 
 impl SharedSecret {
     /// The protocol whose secret this is.
     pub fn protocol(&self) -> Protocol {
-        match self {
-            Self::One(_) => Protocol::One,
-            Self::Two { .. } => Protocol::Two,
-        }
+        self.protocol
     }
 
     /// Encrypts `plaintext`, whose length must be a multiple of 16 bytes.
@@ -210,14 +206,12 @@ impl SharedSecret {
     pub fn encrypt(&self, plaintext: &[u8], random: &mut dyn Random) -> Result<Vec<u8>, RandomError> {
         debug_assert!(plaintext.len().is_multiple_of(BLOCK));
         let mut iv = [0; BLOCK];
-        let (key, mut out) = match self {
-            Self::One(key) => (key, Vec::new()),
-            Self::Two { aes, .. } => {
-                random.fill(&mut iv)?;
-                (aes, iv.to_vec())
-            }
-        };
-        let mut cipher = cbc::Encryptor::<Aes256>::new(&(**key).into(), &iv.into());
+        let mut out = Vec::new();
+        if self.protocol == Protocol::Two {
+            random.fill(&mut iv)?;
+            out.extend_from_slice(&iv);
+        }
+        let mut cipher = cbc::Encryptor::<Aes256>::new(&(*self.aes).into(), &iv.into());
         for chunk in plaintext.chunks_exact(BLOCK) {
             let mut block = Block::<Aes256>::try_from(chunk).unwrap_or_default();
             cipher.encrypt_block(&mut block);
@@ -231,17 +225,17 @@ impl SharedSecret {
     /// # Errors
     /// [`PinUvAuthError`] if its length is not one that [`SharedSecret::encrypt`] makes.
     pub fn decrypt(&self, ciphertext: &[u8]) -> Result<Zeroizing<Vec<u8>>, PinUvAuthError> {
-        let (key, iv, blocks) = match self {
-            Self::One(key) => (key, [0; BLOCK], ciphertext),
-            Self::Two { aes, .. } => {
-                let (iv, blocks) = ciphertext.split_at_checked(BLOCK).ok_or(PinUvAuthError)?;
-                (aes, iv.try_into().map_err(|_| PinUvAuthError)?, blocks)
+        let (iv, blocks) = match self.protocol {
+            Protocol::One => ([0; BLOCK], ciphertext),
+            Protocol::Two => {
+                let (iv, blocks) = ciphertext.split_first_chunk::<BLOCK>().ok_or(PinUvAuthError)?;
+                (*iv, blocks)
             }
         };
         if blocks.is_empty() || !blocks.len().is_multiple_of(BLOCK) {
             return Err(PinUvAuthError);
         }
-        let mut cipher = cbc::Decryptor::<Aes256>::new(&(**key).into(), &iv.into());
+        let mut cipher = cbc::Decryptor::<Aes256>::new(&(*self.aes).into(), &iv.into());
         let mut out = Zeroizing::new(Vec::with_capacity(blocks.len()));
         for chunk in blocks.chunks_exact(BLOCK) {
             let mut block = Block::<Aes256>::try_from(chunk).unwrap_or_default();
@@ -253,7 +247,7 @@ impl SharedSecret {
 
     /// The MAC of `message`: 16 bytes in protocol one, 32 in two.
     pub fn authenticate(&self, message: &[u8]) -> Vec<u8> {
-        self.protocol().mac(self.mac_key(), message)
+        self.protocol.mac(&*self.hmac, message)
     }
 
     /// Checks the MAC of `message`, in constant time.
@@ -262,13 +256,6 @@ impl SharedSecret {
     /// [`PinUvAuthError`].
     pub fn verify(&self, message: &[u8], mac: &[u8]) -> Result<(), PinUvAuthError> {
         equal(&self.authenticate(message), mac)
-    }
-
-    fn mac_key(&self) -> &[u8] {
-        match self {
-            Self::One(key) => key.as_slice(),
-            Self::Two { hmac, .. } => hmac.as_slice(),
-        }
     }
 }
 
