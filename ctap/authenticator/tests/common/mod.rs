@@ -137,6 +137,7 @@ impl UserPresence for Touch {
 }
 
 /// A device of one of the two kinds, which can be unplugged and plugged in again.
+#[allow(clippy::large_enum_variant, reason = "there are only ever a few")]
 pub enum AnyDevice {
     Platform { device: PlatformDevice<SoftwareKeyStore<Memory>, Touch>, memory: Memory, touch: Touch },
     Opensk(OpenskDevice),
@@ -181,6 +182,17 @@ impl AnyDevice {
     }
 }
 
+impl Device for &mut AnyDevice {
+    fn transact(
+        &mut self,
+        command: &[u8],
+        on_keepalive: &mut dyn FnMut(KeepaliveStatus),
+        cancel: &CancelToken,
+    ) -> Result<Vec<u8>, TransportError> {
+        (**self).transact(command, on_keepalive, cancel)
+    }
+}
+
 impl Device for AnyDevice {
     fn transact(
         &mut self,
@@ -195,11 +207,14 @@ impl Device for AnyDevice {
     }
 }
 
+/// Command and response in, response out.
+pub type ChangeResponse<'a> = Box<dyn FnMut(&[u8], Vec<u8>) -> Vec<u8> + Send + 'a>;
+
 /// A device between, which sees every command and may change what getInfo and others answer.
 pub struct Between<'a, D> {
     pub device: D,
     pub commands: Vec<Vec<u8>>,
-    pub change: Box<dyn FnMut(&[u8], Vec<u8>) -> Vec<u8> + Send + 'a>,
+    pub change: ChangeResponse<'a>,
 }
 
 impl<'a, D: Device> Between<'a, D> {
