@@ -1,0 +1,422 @@
+//! The wallet's dialog on a terminal: what the daemon asks the user, and what the user answers.
+//!
+//! The same agent serves a person (questions on the terminal), a script (`--yes`, `--card`, `--pin-fd`), and mixtures.
+//! What is approved is always shown first, also when nobody is asked.
+
+use crate::cards::{describe, id_of, masked_account};
+use crate::error::Error;
+use crate::interrupt::Interrupt;
+use crate::out::Out;
+use crate::pin::PinLines;
+use crate::terminal::{Echo, NoLine, Terminal, Withdrawal};
+use crate::text::safe;
+use fwp_dbus::pin_box::MAX_PIN_LENGTH;
+use fwp_dbus::types::{AuthorizeCard, AuthorizeRequest, ConsentDetails, PinRequest, StatusDetails};
+use fwp_dbus::{ErrorName, Pin};
+use std::sync::{Arc, Mutex, PoisonError};
+use zbus::OwnedObjectPath;
+use zeroize::Zeroizing;
+
+/// Attempts left from which on a person is warned.
+const FEW_ATTEMPTS: u32 = 3;
+
+/// How the questions are answered.
+#[derive(Debug, Default)]
+pub struct Answers {
+    /// `--yes`: everything that is asked is approved.
+    pub yes: bool,
+    /// `--card`: the ID or serial number of the card to pay with.
+    pub card: Option<String>,
+    /// `--pin-fd`: where PINs come from.
+    pub pins: Option<PinLines>,
+}
+
+/// The agent. Clones are the same agent.
+#[derive(Clone)]
+pub struct TerminalAgent(Arc<Inner>);
+
+struct Inner {
+    terminal: Option<Mutex<Terminal>>,
+    yes: bool,
+    card: Option<String>,
+    pins: Option<Mutex<PinLines>>,
+    out: Out,
+    interrupt: Interrupt,
+    trouble: Mutex<Option<Error>>,
+}
+
+/// Withdraws a question when the daemon, or this program, doesn't wait for its answer any more.
+struct WithdrawOnDrop(Withdrawal);
+
+impl Drop for WithdrawOnDrop {
+    fn drop(&mut self) {
+        self.0.withdraw();
+    }
+}
+
+impl TerminalAgent {
+    /// An agent that asks on this process's terminal, if it has one, what `answers` leaves open.
+    pub fn new(answers: Answers, out: Out, interrupt: Interrupt) -> Self {
+        Self(Arc::new(Inner {
+            terminal: Terminal::open().map(Mutex::new),
+            yes: answers.yes,
+            card: answers.card,
+            pins: answers.pins.map(Mutex::new),
+            out,
+            interrupt,
+            trouble: Mutex::new(None),
+        }))
+    }
+
+    /// Whether there is anyone, or anything, to answer a question.
+    pub fn can_answer(&self) -> bool {
+        self.0.terminal.is_some() || self.0.yes
+    }
+
+    /// What kept the agent from answering, if anything did. The daemon only knows that there was no answer.
+    pub fn take_trouble(&self) -> Option<Error> {
+        self.0.trouble.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn trouble(&self, error: Error) {
+        self.0.trouble.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    }
+
+    /// Shows what a question is about: on the terminal if it will be asked there.
+    fn show(&self, text: &str) {
+        match &self.0.terminal {
+            Some(terminal) if !self.0.yes => {
+                terminal.lock().unwrap_or_else(PoisonError::into_inner).say(text)
+            }
+            _ => self.0.out.note(text.trim_end_matches('\n')),
+        }
+    }
+
+    /// A line from the terminal. `None` for no answer; Ctrl-C is told to the rest of the program, which ends what is
+    /// under way, so that it isn't mistaken for a "no" before.
+    async fn line(&self, prompt: String, echo: Echo) -> Option<Zeroizing<String>> {
+        let withdrawal = Withdrawal::default();
+        let _guard = WithdrawOnDrop(withdrawal.clone());
+        let inner = Arc::clone(&self.0);
+        let line = tokio::task::spawn_blocking(move || match &inner.terminal {
+            Some(terminal) => {
+                terminal.lock().unwrap_or_else(PoisonError::into_inner).ask(&prompt, echo, &withdrawal)
+            }
+            None => Err(NoLine::Closed),
+        });
+        match line.await {
+            Ok(Ok(line)) => Some(line),
+            Ok(Err(NoLine::Interrupted)) => {
+                self.0.interrupt.raise();
+                std::future::pending().await
+            }
+            Ok(Err(NoLine::NotUtf8)) => {
+                self.0.out.note(&NoLine::NotUtf8.to_string());
+                None
+            }
+            Ok(Err(NoLine::Withdrawn | NoLine::Closed)) | Err(_) => None,
+        }
+    }
+
+    /// Yes or no. Anything else is asked again; no answer is a no.
+    async fn yes(&self, question: &str) -> bool {
+        if self.0.yes {
+            return true;
+        }
+        if self.0.terminal.is_none() {
+            self.trouble(Error::NobodyToAsk);
+            return false;
+        }
+        loop {
+            let Some(line) = self.line(format!("{question} [yes/no] "), Echo::On).await else { return false };
+            match line.trim().to_lowercase().as_str() {
+                "y" | "yes" => return true,
+                "n" | "no" => return false,
+                _ => {}
+            }
+        }
+    }
+
+    /// The card to pay with, before the user said yes to it.
+    async fn pick<'c>(&self, cards: &'c [AuthorizeCard]) -> Option<&'c AuthorizeCard> {
+        let fitting = || cards.iter().map(describe).collect::<Vec<_>>().join("; ");
+        if let Some(name) = &self.0.card {
+            let named = cards.iter().find(|card| id_of(&card.path) == name || card.serial_number == *name);
+            if named.is_none() {
+                self.trouble(Error::CardDoesNotFit { card: name.clone(), fitting: fitting() });
+            }
+            return named;
+        }
+        if let [only] = cards {
+            return Some(only);
+        }
+        if self.0.yes {
+            self.trouble(Error::CardNotPicked { fitting: fitting() });
+            return None;
+        }
+        loop {
+            let line = self.line(format!("Which card? [1-{}, or no] ", cards.len()), Echo::On).await?;
+            match line.trim().to_lowercase().as_str() {
+                "n" | "no" => return None,
+                number => {
+                    let index = number.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
+                    if let Some(card) = index.and_then(|index| cards.get(index)) {
+                        return Some(card);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn pin_from_terminal(&self, request: &PinRequest) -> Option<Zeroizing<String>> {
+        let of = safe(&request.authenticator_name).to_string();
+        if request.purpose != "new" {
+            let left = request.retries.map_or(String::new(), |left| format!(" ({})", attempts(left)));
+            let which = if request.purpose == "current" { "Present PIN" } else { "PIN" };
+            return self.line(format!("{which} of {of}{left}: "), Echo::Off).await;
+        }
+        loop {
+            let first = self
+                .line(format!("New PIN of {of} (at least {} characters): ", request.min_length), Echo::Off)
+                .await?;
+            if let Some(fault) = new_pin_fault(&first, request.min_length) {
+                self.show(&format!("{fault}\n"));
+                continue;
+            }
+            let second = self.line("The same again: ".to_owned(), Echo::Off).await?;
+            if *first == *second {
+                return Some(first);
+            }
+            self.show("These were not the same.\n");
+        }
+    }
+
+    async fn pin_from_file(&self, request: &PinRequest) -> Option<Zeroizing<String>> {
+        if request.retries == Some(1) {
+            self.trouble(Error::LastAttempt);
+            return None;
+        }
+        let inner = Arc::clone(&self.0);
+        let line = tokio::task::spawn_blocking(move || {
+            inner.pins.as_ref().map(|pins| pins.lock().unwrap_or_else(PoisonError::into_inner).next_pin())
+        });
+        match line.await {
+            Ok(Some(Ok(pin))) => Some(pin),
+            Ok(Some(Err(error))) => {
+                self.trouble(error.into());
+                None
+            }
+            Ok(None) | Err(_) => None,
+        }
+    }
+}
+
+impl fwp_dbus::Agent for TerminalAgent {
+    async fn authorize(
+        &self,
+        _payment: OwnedObjectPath,
+        request: AuthorizeRequest,
+        cards: Vec<AuthorizeCard>,
+    ) -> Result<Option<OwnedObjectPath>, fwp_dbus::Error> {
+        self.show(&payment_text(&request, &cards));
+        if cards.is_empty() {
+            return Ok(None);
+        }
+        let Some(card) = self.pick(&cards).await else { return Ok(None) };
+        let what = format!(
+            "{} {} to {} with the card {}",
+            safe(&request.amount),
+            safe(&request.currency),
+            safe(&request.payee_host),
+            describe(card)
+        );
+        if self.0.yes {
+            self.0.out.note(&format!("Approved by --yes: {what}"));
+        }
+        Ok(self.yes(&format!("Pay {what}?")).await.then(|| card.path.clone()))
+    }
+
+    async fn consent(&self, kind: String, details: ConsentDetails) -> Result<bool, fwp_dbus::Error> {
+        let Some((text, question)) = consent_text(&kind, &details) else { return Ok(false) };
+        self.show(&text);
+        if self.0.yes {
+            self.0.out.note(&format!("Approved by --yes: {question}"));
+        }
+        Ok(self.yes(&question).await)
+    }
+
+    async fn request_pin(&self, request: PinRequest) -> Result<Option<Pin>, fwp_dbus::Error> {
+        if request.wrong {
+            let left = request.retries.map_or(String::new(), |left| format!(" {}.", attempts(left)));
+            self.0.out.note(&format!("That PIN was wrong.{left}"));
+        }
+        if let Some(left) = request.retries.filter(|left| *left <= FEW_ATTEMPTS) {
+            self.0.out.note(&format!(
+                "Careful: after {left} more wrong PINs this authenticator's PIN is blocked for good."
+            ));
+        }
+        let typed = match (&self.0.pins, &self.0.terminal) {
+            (Some(_), _) => self.pin_from_file(&request).await,
+            (None, Some(_)) => self.pin_from_terminal(&request).await,
+            (None, None) => {
+                self.trouble(Error::NobodyToAsk);
+                None
+            }
+        };
+        let Some(typed) = typed.filter(|typed| !typed.is_empty()) else { return Ok(None) };
+        match Pin::new(typed) {
+            Ok(pin) => Ok(Some(pin)),
+            Err(error) => {
+                self.trouble(Error::BadPin(error.to_string()));
+                Ok(None)
+            }
+        }
+    }
+
+    async fn status(&self, state: String, details: StatusDetails) {
+        match state.as_str() {
+            "touch" => self.0.out.note("Touch your key ..."),
+            "processing" => self.0.out.note("Working ..."),
+            "authorized" => self.0.out.note("Authorized."),
+            "enrolled" => self.0.out.note("Enrolled."),
+            "failed" => {
+                let reason = details.reason.as_deref().unwrap_or_default();
+                let name = ErrorName::from_dbus(reason).unwrap_or(ErrorName::Internal);
+                let error = fwp_dbus::Error::new(name, details.message.unwrap_or_default());
+                self.0.out.note(&format!("Not done: {}", Error::Wallet(error.into())));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn attempts(left: u32) -> String {
+    match left {
+        1 => "1 attempt left".to_owned(),
+        left => format!("{left} attempts left"),
+    }
+}
+
+fn new_pin_fault(pin: &str, min_length: u32) -> Option<String> {
+    if pin.chars().count() < min_length as usize {
+        Some(format!("A PIN has at least {min_length} characters here."))
+    } else if pin.len() > MAX_PIN_LENGTH {
+        Some(format!("A PIN has at most {MAX_PIN_LENGTH} bytes."))
+    } else {
+        None
+    }
+}
+
+/// What the user is asked to authorize. The host has a line of its own.
+fn payment_text(request: &AuthorizeRequest, cards: &[AuthorizeCard]) -> String {
+    let mut text = String::from("\n");
+    if request.retry {
+        text.push_str("  Once more:");
+        match request.error.as_deref() {
+            Some(error) => text.push_str(&format!(" the shop says \"{}\"\n", safe(error))),
+            None => text.push_str(" the shop asks again\n"),
+        }
+    }
+    text.push_str(&format!("  Payment to  {}\n", safe(&request.payee_name)));
+    text.push_str(&format!("  at          {}\n", safe(&request.payee_host)));
+    text.push_str(&format!("  amount      {} {}\n", safe(&request.amount), safe(&request.currency)));
+    text.push_str(&format!("  request     {}\n", safe(&request.request_id)));
+    for notice in &request.notices {
+        text.push_str(&format!("  Note: {}\n", safe(notice)));
+    }
+    text.push('\n');
+    for (i, card) in cards.iter().enumerate() {
+        text.push_str(&format!(
+            "  {}  card {}  of bank {}  in {}\n     rpId {}, key held by: {}\n",
+            i + 1,
+            masked_account(&card.account_id),
+            safe(&card.issuer_id),
+            safe(&card.payment_network_id),
+            safe(&card.rp_id),
+            safe(&card.authenticator),
+        ));
+    }
+    if cards.is_empty() {
+        text.push_str("  No card in your wallet fits. Nothing is paid.\n");
+    }
+    text.push('\n');
+    text
+}
+
+/// What consent is asked for, and the question; `None` for a kind that this version doesn't know.
+fn consent_text(kind: &str, details: &ConsentDetails) -> Option<(String, String)> {
+    let field = |value: &Option<String>| safe(value.as_deref().unwrap_or("(not said)")).to_string();
+    match kind {
+        "enroll" => {
+            let mut text = format!(
+                "\n  New cards from  {}\n  rpId            {}\n  offered by      {}\n  key made in     {} ({})\n",
+                field(&details.issuer_name),
+                field(&details.rp_id),
+                field(&details.host),
+                field(&details.authenticator_name),
+                field(&details.authenticator),
+            );
+            if details.replace == Some(true) {
+                text.push_str("  Cards of the same account are replaced.\n");
+            }
+            text.push('\n');
+            Some((text, format!("Make a key for {}?", field(&details.rp_id))))
+        }
+        "delete" => {
+            let account = masked_account(details.account_id.as_deref().unwrap_or("(not said)"));
+            let text = format!(
+                "\n  Card     {account}\n  bank     {}\n  network  {}\n  rpId     {}\n\n",
+                field(&details.issuer_id),
+                field(&details.payment_network_id),
+                field(&details.rp_id),
+            );
+            Some((text, format!("Remove the card {account} from this wallet?")))
+        }
+        "replace-agent" => {
+            let text = format!(
+                "\n  Another program wants to ask your wallet's questions: {} ({})\n\n",
+                field(&details.name),
+                field(&details.kind),
+            );
+            Some((text, "Let it take over from this terminal?".to_owned()))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_stands_on_a_line_of_its_own_and_nothing_acts_on_the_terminal() {
+        let request = AuthorizeRequest {
+            payee_name: "Shop\n  at          good.example\x1b[A".to_owned(),
+            payee_host: "evil.example".to_owned(),
+            amount: "1.00".to_owned(),
+            currency: "EUR".to_owned(),
+            ..AuthorizeRequest::default()
+        };
+        let text = payment_text(&request, &[]);
+        assert_eq!(
+            text.lines().filter(|line| line.starts_with("  at ")).collect::<Vec<_>>(),
+            ["  at          evil.example"]
+        );
+        assert!(!text.contains('\x1b'));
+    }
+
+    #[test]
+    fn an_enrollment_names_the_rp_id_in_the_question_itself() {
+        let details = ConsentDetails { rp_id: Some("mybank.fr".to_owned()), ..ConsentDetails::default() };
+        let (_, question) = consent_text("enroll", &details).unwrap();
+        assert_eq!(question, "Make a key for mybank.fr?");
+        assert_eq!(consent_text("something-new", &details), None);
+    }
+
+    #[test]
+    fn a_new_pin_is_measured_in_characters_and_bounded_in_bytes() {
+        assert!(new_pin_fault("äöü", 4).is_some());
+        assert!(new_pin_fault("äöü4", 4).is_none());
+        assert!(new_pin_fault(&"ä".repeat(32), 4).is_some());
+    }
+}

@@ -1,0 +1,348 @@
+//! The command line.
+
+use crate::bus::BusChoice;
+use clap::builder::NonEmptyStringValueParser as NonEmpty;
+use clap::{Args, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
+use std::path::PathBuf;
+
+const ABOUT: &str = "Your payment wallet: cards from your bank, payments that you approve.";
+
+const LONG_ABOUT: &str = "\
+Your payment wallet: cards from your bank, payments that you approve.
+
+The wallet itself is a program in the background (fwpd). It keeps your cards and lets your security key sign exactly
+what you were shown. fwpctl is its command line: results go to standard output, everything else to standard error or
+your terminal, and each way to end has an exit status of its own.";
+
+const EXAMPLES: &str = "\
+Examples:
+  fwpctl doctor                             is everything in order?
+  fwpctl pin set                            the first PIN of the built-in authenticator
+  fwpctl enroll https://bank.example/offer  get cards from your bank
+  fwpctl list                               the cards you have
+  fwpctl pay order.json > assertion.json    authorize a payment
+  fwpctl history                            what you authorized
+
+";
+
+/// `fwpctl`
+#[derive(Debug, Parser)]
+#[command(name = "fwpctl", version, about = ABOUT, long_about = LONG_ABOUT, max_term_width = 100)]
+#[command(
+    after_help = "\"fwpctl --help\" shows examples and the exit status; \"fwpctl COMMAND --help\" explains a command."
+)]
+pub struct Cli {
+    /// Where the wallet is: "session", "system" or a D-Bus address [default: session if it is there, else system]
+    #[arg(long, global = true, value_name = "BUS", default_value = None, help_heading = "Global options")]
+    pub bus: Option<BusChoice>,
+
+    /// Print results (and errors) as JSON, for scripts
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub json: bool,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Get cards from your bank
+    #[command(after_long_help = "\
+Examples:
+  fwpctl enroll https://bank.example/offer/8f3a
+  fwpctl enroll offer.json --host bank.example --attestation attestation.json --cards cards.json
+
+From a URL everything happens by itself: the offer is fetched, you are asked, a key is made, the bank checks it and
+issues the cards. The bank can only name an rpId that its own host belongs to; you see it before you say yes.
+
+From a file there are two steps in one run. First the attestation of the new key is written (--attestation); send it
+to your bank. Then put the bank's answer where --cards says, while fwpctl waits for it.")]
+    Enroll(EnrollArgs),
+
+    /// Show the cards that you have
+    List,
+
+    /// Show one card in full, or draw its picture
+    #[command(after_long_help = "\
+Examples:
+  fwpctl show 1
+  fwpctl show 1 --image card.png
+
+A card's picture comes from the bank. It is checked and drawn without its text, without loading anything.")]
+    Show(ShowArgs),
+
+    /// Remove a card from the wallet
+    #[command(after_long_help = "\
+Example:
+  fwpctl remove 2
+
+You are asked first. The bank is not told, and the key in the authenticator stays: it may serve other cards.")]
+    Remove(RemoveArgs),
+
+    /// Authorize a payment, and print the authorization for the shop
+    #[command(after_long_help = "\
+Examples:
+  fwpctl pay order.json > assertion.json
+  curl -s https://shop.example/order/17 | fwpctl pay - --host shop.example > assertion.json
+  fwpctl pay --host spaceshop.com --payee 'Space Shop' --id 7040566321 \\
+             --amount 435.00 --currency EUR --network https://banknet2.org
+  fwpctl pay order.json --yes --card 1 --pin-fd 3 3<pin.txt > assertion.json
+
+You see who asks for how much, pick a card, say yes and give your PIN. Standard output gets the FWP assertion alone:
+  {\"paymentNetworkId\": ..., \"issuerId\": ..., \"userAuthorization\": ...}
+It says that you authorized this payment. Whether it was paid, the shop and your bank know.
+
+A request file is JSON:
+  {
+    \"payeeHost\": \"spaceshop.com\",
+    \"methodData\": [{
+      \"supportedMethods\": \"fido-web-pay/v1\",
+      \"data\": {\"payeeName\": \"Space Shop\", \"networks\": [{\"id\": \"https://banknet2.org\"}]}
+    }],
+    \"details\": {
+      \"id\": \"7040566321\",
+      \"total\": {\"label\": null, \"amount\": {\"currency\": \"EUR\", \"value\": \"435.00\"}}
+    }
+  }
+Ctrl-C aborts the payment: nothing is authorized then.")]
+    Pay(Box<PayArgs>),
+
+    /// Show what you authorized, declined, enrolled and removed
+    History(HistoryArgs),
+
+    /// Show the security keys and other authenticators that are there
+    Authenticators,
+
+    /// Set or change the PIN of an authenticator
+    #[command(subcommand)]
+    Pin(PinCommand),
+
+    /// Check that everything is in order
+    #[command(after_long_help = "\
+Looks at the bus, the daemon, the dialog that asks you, the store, the cards, the authenticators and the clock (a bank
+refuses an authorization that is more than some minutes off). Each line says what to do where something is wrong.")]
+    Doctor,
+
+    /// Ask the wallet's questions on this terminal, until Ctrl-C
+    #[command(after_long_help = "\
+For a machine without a desktop: leave it running in a terminal, and payments of browsers and other programs are asked
+here. A desktop's own dialog takes over when it starts.
+
+With --yes every payment of every program of yours is approved without a question. That is for tests.")]
+    Agent(AgentArgs),
+
+    /// Print the completions of a shell
+    #[command(after_long_help = "\
+Example:
+  fwpctl completions bash > ~/.local/share/bash-completion/completions/fwpctl")]
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+
+    /// Write the manual pages into a directory
+    Man {
+        /// The directory; it must be there
+        #[arg(value_hint = ValueHint::DirPath)]
+        dir: PathBuf,
+    },
+}
+
+/// How questions are answered without a person.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Without a person")]
+pub struct AskArgs {
+    /// Approve without asking; what was approved is still printed
+    #[arg(long)]
+    pub yes: bool,
+
+    /// Read PINs from this inherited file descriptor, one line for each time that one is wanted
+    #[arg(long, value_name = "N")]
+    pub pin_fd: Option<u32>,
+}
+
+/// `enroll`
+#[derive(Debug, Args)]
+pub struct EnrollArgs {
+    /// The offer: an https URL (http on this machine only), a file, or "-" for standard input
+    #[arg(value_name = "URL|FILE", value_hint = ValueHint::AnyPath)]
+    pub offer: String,
+
+    /// The host that an offer file comes from: your bank's
+    #[arg(long)]
+    pub host: Option<String>,
+
+    /// Where the attestation of the new key is written ("-": standard output), for an offer from a file
+    #[arg(long, value_name = "FILE", default_value = "-", value_hint = ValueHint::FilePath)]
+    pub attestation: PathBuf,
+
+    /// Where the bank's answer will be ("-": standard input), for an offer from a file
+    #[arg(long, value_name = "FILE", default_value = "-", value_hint = ValueHint::FilePath)]
+    pub cards: PathBuf,
+
+    /// Make the key in this authenticator: its number, ID or kind in "fwpctl authenticators"
+    #[arg(long, value_name = "NAME")]
+    pub authenticator: Option<String>,
+
+    /// Replace cards of the same issuer, account and network
+    #[arg(long)]
+    pub replace: bool,
+
+    /// How questions are answered.
+    #[command(flatten)]
+    pub ask: AskArgs,
+}
+
+/// `show`
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// The card: its number in "fwpctl list", serial number or ID
+    #[arg(value_parser = NonEmpty::new())]
+    pub card: String,
+
+    /// Draw the card's picture into this PNG file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub image: Option<PathBuf>,
+
+    /// Width of the picture in pixels
+    #[arg(long, value_name = "PIXELS", default_value_t = 640, requires = "image",
+          value_parser = clap::value_parser!(u32).range(16..=i64::from(crate::card_image::MAX_PIXELS)))]
+    pub width: u32,
+}
+
+/// `remove`
+#[derive(Debug, Args)]
+pub struct RemoveArgs {
+    /// The card: its number in "fwpctl list", serial number or ID
+    #[arg(value_parser = NonEmpty::new())]
+    pub card: String,
+
+    /// Don't ask
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// `pay`
+#[derive(Debug, Args)]
+pub struct PayArgs {
+    /// The request as a JSON file, "-" for standard input; or use the options below
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath,
+          conflicts_with_all = ["payee", "id", "amount", "currency", "network"])]
+    pub request: Option<PathBuf>,
+
+    /// The host that asks for the money; with a file, it must be the file's payeeHost if that has one
+    #[arg(long, value_name = "HOST", help_heading = "The request")]
+    pub host: Option<String>,
+
+    /// Name of the payee
+    #[arg(long, value_name = "NAME", help_heading = "The request")]
+    pub payee: Option<String>,
+
+    /// The payee's number for this request
+    #[arg(long, value_name = "ID", help_heading = "The request")]
+    pub id: Option<String>,
+
+    /// How much, such as 435.00
+    #[arg(long, value_name = "AMOUNT", help_heading = "The request")]
+    pub amount: Option<String>,
+
+    /// Three letters, such as EUR
+    #[arg(long, value_name = "CODE", help_heading = "The request")]
+    pub currency: Option<String>,
+
+    /// A payment network that the payee takes; may be repeated
+    #[arg(long, value_name = "NETWORK", help_heading = "The request")]
+    pub network: Vec<String>,
+
+    /// Pay with this card: its number in "fwpctl list", serial number or ID
+    #[arg(long, value_parser = NonEmpty::new())]
+    pub card: Option<String>,
+
+    /// How questions are answered.
+    #[command(flatten)]
+    pub ask: AskArgs,
+}
+
+/// `history`
+#[derive(Debug, Args)]
+pub struct HistoryArgs {
+    /// How many entries
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub limit: u32,
+
+    /// Only entries before this number, for paging
+    #[arg(long, value_name = "NUMBER")]
+    pub before: Option<u64>,
+}
+
+/// `pin`
+#[derive(Debug, Subcommand)]
+pub enum PinCommand {
+    /// Set the first PIN
+    #[command(after_long_help = "\
+Examples:
+  fwpctl pin set
+  fwpctl pin set --pin-fd 3 3<pin.txt      the file has one line")]
+    Set(PinArgs),
+
+    /// Change the PIN
+    #[command(after_long_help = "\
+Examples:
+  fwpctl pin change
+  fwpctl pin change --pin-fd 3 3<pins.txt  two lines: the present PIN, then the new one")]
+    Change(PinArgs),
+}
+
+/// `pin set`, `pin change`
+#[derive(Debug, Args)]
+pub struct PinArgs {
+    /// The authenticator: its number, ID or kind in "fwpctl authenticators" [default: the only one]
+    #[arg(long, value_name = "NAME")]
+    pub authenticator: Option<String>,
+
+    /// Read the PIN from this inherited file descriptor, a line each; never from an argument
+    #[arg(long, value_name = "N")]
+    pub pin_fd: Option<u32>,
+}
+
+/// `agent`
+#[derive(Debug, Args)]
+pub struct AgentArgs {
+    /// Offer this card only: its serial number or ID
+    #[arg(long, value_parser = NonEmpty::new())]
+    pub card: Option<String>,
+
+    /// How questions are answered.
+    #[command(flatten)]
+    pub ask: AskArgs,
+}
+
+/// The command line with the parts of its help that are made of tables.
+pub fn command() -> clap::Command {
+    let exit = crate::exit::Exit::table();
+    <Cli as clap::CommandFactory>::command().after_long_help(format!("{EXAMPLES}{exit}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn no_option_takes_a_pin() {
+        fn check(command: &clap::Command) {
+            for argument in command.get_arguments() {
+                assert_ne!(argument.get_id(), "pin", "{}", command.get_name());
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&command());
+    }
+}

@@ -1,0 +1,265 @@
+//! `fwpctl doctor`: is everything in order, and what to do where it's not.
+
+use super::{Context, authenticators};
+use crate::bus::{self, Found};
+use crate::cards;
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::terminal::Terminal;
+use crate::text::safe;
+use fwp_dbus::types::WalletStatus;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use zbus::Connection;
+
+/// 2026-01-01, in seconds since 1970: no clock of a machine that runs this program is before it.
+const FIRST_RELEASE: u64 = 1_767_225_600;
+/// How far this program's clock and the daemon's, which is the same, may be apart by the time it takes to ask.
+const SAME_CLOCK: Duration = Duration::from_secs(5);
+
+/// How one thing stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Health {
+    Good,
+    Unknown,
+    Warning,
+    Bad,
+}
+
+impl Health {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Good => "ok",
+            Self::Unknown => "unknown",
+            Self::Warning => "warning",
+            Self::Bad => "problem",
+        }
+    }
+}
+
+/// One line of the report.
+struct Check {
+    what: &'static str,
+    health: Health,
+    /// What was found, and what to do; safe to print.
+    found: String,
+}
+
+#[derive(Default)]
+struct Report(Vec<Check>);
+
+impl Report {
+    fn add(&mut self, what: &'static str, health: Health, found: impl Into<String>) {
+        self.0.push(Check { what, health, found: found.into() });
+    }
+}
+
+pub(super) async fn run(context: &Context) -> Result<(), Error> {
+    let mut report = Report::default();
+    let mut exit = Exit::Failed;
+    let daemon_time = match bus::find(&context.bus).await {
+        Ok(found) => match wallet(&mut report, &found).await {
+            Ok(status) => Some(status.time),
+            Err(error) => {
+                report.add("wallet", Health::Bad, error.to_string());
+                exit = error.exit();
+                None
+            }
+        },
+        Err(error) => {
+            report.add("daemon", Health::Bad, error.to_string());
+            exit = error.exit();
+            None
+        }
+    };
+    clock(&mut report, daemon_time.as_deref());
+    synchronised(&mut report).await;
+    match Terminal::open() {
+        Some(_) => report.add("terminal", Health::Good, "questions can be asked here"),
+        None => report.add(
+            "terminal",
+            Health::Unknown,
+            "this is none: questions need a dialog, or --yes and --pin-fd",
+        ),
+    }
+
+    let json: Vec<_> = report
+        .0
+        .iter()
+        .map(|check| serde_json::json!({"check": check.what, "health": check.health.word(), "found": check.found}))
+        .collect();
+    context.out.result(&json, || text(&report))?;
+    let problems = report.0.iter().filter(|check| check.health == Health::Bad).count();
+    match problems {
+        0 => Ok(()),
+        1 => Err(Error::Unhealthy("1 problem".to_owned(), exit)),
+        more => Err(Error::Unhealthy(format!("{more} problems"), exit)),
+    }
+}
+
+fn text(report: &Report) -> String {
+    report
+        .0
+        .iter()
+        .map(|check| format!("{:<8} {:<14} {}\n", check.health.word(), check.what, check.found))
+        .collect()
+}
+
+/// What the wallet says of itself.
+async fn wallet(report: &mut Report, found: &Found) -> Result<WalletStatus, Error> {
+    let wallet = found.client.wallet().await?;
+    let version = wallet.version().await.map_err(Error::Wallet)?;
+    let ours = env!("CARGO_PKG_VERSION");
+    if version == ours {
+        report.add("daemon", Health::Good, format!("fwpd {ours} on the {}", found.bus));
+    } else {
+        let remedy = "restart it after an update, so that both are of one version";
+        report.add(
+            "daemon",
+            Health::Warning,
+            format!("fwpd {} on the {}, fwpctl {ours}: {remedy}", safe(&version), found.bus),
+        );
+    }
+    let status = wallet.status().await?;
+    agent(report, &status);
+    store(report, &status);
+    if !matches!(status.store.as_str(), "open" | "new") {
+        return Ok(status);
+    }
+    match cards::list(&found.client).await?.len() {
+        0 => report.add("cards", Health::Warning, "none yet: \"fwpctl enroll\" with your bank's offer"),
+        1 => report.add("cards", Health::Good, "1 card"),
+        count => report.add("cards", Health::Good, format!("{count} cards")),
+    }
+    let all = authenticators::list(&found.client).await?;
+    if all.is_empty() {
+        report.add("authenticators", Health::Bad, "none: plug in a security key");
+    }
+    for one in &all {
+        let (health, remedy) = match &one.pin {
+            Ok(pin) if pin.blocked => (Health::Bad, "; reset it, and enroll its cards again"),
+            Ok(pin) if !pin.set => (Health::Warning, "; set one with \"fwpctl pin set\""),
+            Ok(pin) if pin.retries <= 3 => (Health::Warning, "; the right PIN makes it 8 again"),
+            Ok(_) => (Health::Good, ""),
+            Err(_) => (Health::Bad, "; plug it out and in again"),
+        };
+        let pin = authenticators::pin_text(&one.pin);
+        report.add(
+            "authenticator",
+            health,
+            format!("{} ({}), PIN: {pin}{remedy}", safe(&one.info.name), safe(&one.info.kind)),
+        );
+    }
+    Ok(status)
+}
+
+fn agent(report: &mut Report, status: &WalletStatus) {
+    let (name, kind) = (status.agent_name.as_deref(), status.agent_kind.as_deref());
+    if status.agent {
+        let (name, kind) =
+            (safe(name.unwrap_or("without a name")).to_string(), safe(kind.unwrap_or("desktop")).to_string());
+        report.add("dialog", Health::Good, format!("{name} ({kind})"));
+    } else {
+        let remedy = "browsers can't pay; start the desktop's dialog, or \"fwpctl agent\" on a terminal";
+        report.add("dialog", Health::Warning, format!("none is running: {remedy}"));
+    }
+}
+
+fn store(report: &mut Report, status: &WalletStatus) {
+    let reason = safe(status.store_reason.as_deref().unwrap_or("no reason was said")).to_string();
+    match status.store.as_str() {
+        "open" => report.add("store", Health::Good, "open"),
+        "new" => report.add("store", Health::Good, "nothing is stored yet"),
+        "locked" => report.add("store", Health::Bad, format!("locked ({reason}): unlock your keyring")),
+        _ => report.add(
+            "store",
+            Health::Bad,
+            format!("can't be used ({reason}); it is left as it is, restore a backup"),
+        ),
+    }
+    if let Some(slot) = &status.key_slot {
+        let plain = slot.contains("file");
+        let remedy = if plain {
+            ": who can read your files can open the store; a keyring would guard it better"
+        } else {
+            ""
+        };
+        report.add(
+            "store's key",
+            if plain { Health::Warning } else { Health::Good },
+            format!("{}{remedy}", safe(slot)),
+        );
+    }
+    match status.rollback_detection.as_deref() {
+        None => {}
+        Some("not-detected-here") => {
+            report.add(
+                "roll-back",
+                Health::Unknown,
+                "not detected here: an old copy of the whole store would not be noticed",
+            );
+        }
+        Some(how) => report.add("roll-back", Health::Good, format!("detected by {}", safe(how))),
+    }
+}
+
+/// Is the time possible, and does the daemon see the same? A bank takes an authorization for 10 minutes, and none that
+/// is a minute ahead.
+fn clock(report: &mut Report, daemon_time: Option<&str>) {
+    let now = SystemTime::now();
+    // A reproducible build says its date by this variable.
+    let built = option_env!("SOURCE_DATE_EPOCH").and_then(|text| text.parse().ok()).unwrap_or(FIRST_RELEASE);
+    let shown =
+        OffsetDateTime::from(now).format(&Rfc3339).unwrap_or_else(|_| "a time without a name".to_owned());
+    if now.duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()) < built {
+        report.add(
+            "clock",
+            Health::Bad,
+            format!(
+                "{shown} is before this program was made; set the clock, banks refuse such authorizations"
+            ),
+        );
+        return;
+    }
+    let apart = daemon_time.and_then(|time| OffsetDateTime::parse(time, &Rfc3339).ok()).map(|time| {
+        let difference = OffsetDateTime::from(now) - time;
+        difference.unsigned_abs()
+    });
+    match apart {
+        Some(apart) if apart > SAME_CLOCK => {
+            let seconds = apart.as_secs();
+            report.add(
+                "clock",
+                Health::Bad,
+                format!("{shown} here, {seconds} s away from the daemon's; restart the daemon"),
+            );
+        }
+        _ => report.add("clock", Health::Good, shown),
+    }
+}
+
+/// Whether something keeps the clock right, as the kernel sees it (adjtimex, which systemd's timedated reads for us).
+async fn synchronised(report: &mut Report) {
+    let asked = async {
+        let system = Connection::system().await?;
+        let timedate = zbus::Proxy::new(
+            &system,
+            "org.freedesktop.timedate1",
+            "/org/freedesktop/timedate1",
+            "org.freedesktop.timedate1",
+        );
+        timedate.await?.get_property::<bool>("NTPSynchronized").await
+    };
+    match tokio::time::timeout(Duration::from_secs(5), asked).await {
+        Ok(Ok(true)) => report.add("time service", Health::Good, "the clock is synchronised"),
+        Ok(Ok(false)) => report.add(
+            "time service",
+            Health::Warning,
+            "the clock is not synchronised: \"timedatectl set-ntp true\"; banks refuse an authorization that is minutes off",
+        ),
+        Ok(Err(_)) | Err(_) => {
+            report.add("time service", Health::Unknown, "systemd-timedated does not answer; compare the clock above with another");
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! `fwpctl pin set` and `fwpctl pin change`
+
+use super::{Context, answers, authenticators, until_interrupted};
+use crate::agent::TerminalAgent;
+use crate::args::{AskArgs, PinArgs, PinCommand};
+use crate::error::Error;
+use crate::{bus, events};
+
+pub(super) async fn run(context: &Context, command: PinCommand) -> Result<(), Error> {
+    let (args, first) = match command {
+        PinCommand::Set(args) => (args, true),
+        PinCommand::Change(args) => (args, false),
+    };
+    let PinArgs { authenticator, pin_fd } = args;
+    // The one question is the PIN itself: a descriptor that has it is an answer.
+    let ask = AskArgs { yes: pin_fd.is_some(), pin_fd };
+    let agent = TerminalAgent::new(answers(&ask)?, context.out, context.interrupt.clone());
+    let found = until_interrupted(context, bus::find(&context.bus)).await?;
+    let client = &found.client;
+    let work = async {
+        let path = authenticators::pick(client, authenticator.as_deref()).await?;
+        bus::ensure_agent(client, &agent, context.out).await?;
+        let mut events = client.events(&path);
+        let proxy = client.authenticator(&path).await?;
+        let started = if first { proxy.set_pin().await } else { proxy.change_pin().await };
+        started.map_err(Error::Wallet)?;
+        events::finished(&mut events).await
+    };
+    until_interrupted(context, work).await.map_err(|error| agent.take_trouble().unwrap_or(error))?;
+    let done = if first { "set" } else { "changed" };
+    context.out.result(&serde_json::json!({"pin": done}), || format!("The PIN is {done}.\n"))
+}

@@ -1,0 +1,28 @@
+//! `fwpctl remove`
+
+use super::{Context, until_interrupted};
+use crate::agent::{Answers, TerminalAgent};
+use crate::args::RemoveArgs;
+use crate::cards::{self, masked_account};
+use crate::error::Error;
+use crate::{bus, events};
+
+pub(super) async fn run(context: &Context, args: RemoveArgs) -> Result<(), Error> {
+    let answers = Answers { yes: args.yes, ..Answers::default() };
+    let agent = TerminalAgent::new(answers, context.out, context.interrupt.clone());
+    let found = until_interrupted(context, bus::find(&context.bus)).await?;
+    let client = &found.client;
+    let removal = async {
+        let cards = cards::list(client).await?;
+        let card = cards::find(&cards, &args.card)?;
+        bus::ensure_agent(client, &agent, context.out).await?;
+        let mut events = client.events(&card.path);
+        client.credential(&card.path).await?.delete().await.map_err(Error::Wallet)?;
+        events::finished(&mut events).await?;
+        Ok(card.clone())
+    };
+    let card =
+        until_interrupted(context, removal).await.map_err(|error| agent.take_trouble().unwrap_or(error))?;
+    let json = serde_json::json!({"removed": card.id()});
+    context.out.result(&json, || format!("Removed the card {}.\n", masked_account(&card.info.account_id)))
+}

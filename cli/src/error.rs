@@ -1,0 +1,237 @@
+//! Everything that can go wrong, said so that a person knows what to do, with its exit status.
+
+use crate::card_image;
+use crate::exit::Exit;
+use crate::origin;
+use crate::pin::NoPin;
+use crate::text::safe;
+use fwp_dbus::{ClientError, ErrorName};
+
+/// Why a command failed. `Display` is safe to print: text from outside is escaped in it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Options that don't go together, in a way that the parser of the command line can't know.
+    #[error("{0}")]
+    Usage(String),
+    /// Ctrl-C.
+    #[error("interrupted; nothing more is done")]
+    Interrupted,
+    /// The daemon refused, went away or isn't there.
+    #[error("{}", wallet_message(.0))]
+    Wallet(#[from] ClientError),
+    /// There's no bus, or no daemon on any.
+    #[error("no wallet was found: {tried}. Start one with \"fwpd --session\", or say where it is with --bus")]
+    NoDaemon {
+        /// What was tried, and what came of it.
+        tried: String,
+    },
+    /// Nobody could be asked.
+    #[error(
+        "nobody to ask: no dialog is running and this is not a terminal; run \"fwpctl agent\" on one, or give --yes and --pin-fd"
+    )]
+    NobodyToAsk,
+    /// No card is called so.
+    #[error("there is no card \"{}\"; see \"fwpctl list\"", safe(.0))]
+    NoSuchCard(String),
+    /// Several cards are called so.
+    #[error("\"{}\" is the name of more than one card; use the ID that \"fwpctl list\" shows", safe(.0))]
+    AmbiguousCard(String),
+    /// The card that was named doesn't fit the request.
+    #[error("the card \"{}\" (--card) doesn't fit this request; these do: {fitting}", safe(.card))]
+    CardDoesNotFit {
+        /// The card's name on the command line.
+        card: String,
+        /// Those that fit.
+        fitting: String,
+    },
+    /// Several cards fit and nobody is asked.
+    #[error("more than one card fits: {fitting}; pick one with --card")]
+    CardNotPicked {
+        /// Those that fit.
+        fitting: String,
+    },
+    /// No authenticator is called so, or none is there.
+    #[error("there is no authenticator \"{}\"; see \"fwpctl authenticators\"", safe(.0))]
+    NoSuchAuthenticator(String),
+    /// Several are there, and none was named.
+    #[error(
+        "more than one authenticator fits; name one with --authenticator (see \"fwpctl authenticators\")"
+    )]
+    AmbiguousAuthenticator,
+    /// No PIN from a descriptor.
+    #[error(transparent)]
+    NoPin(#[from] NoPin),
+    /// A PIN from a descriptor would use up the last attempt.
+    #[error(
+        "one attempt is left before the PIN is blocked, and a wrong one from a file would use it up; type the PIN on a terminal"
+    )]
+    LastAttempt,
+    /// A PIN that can't be one.
+    #[error("{0}")]
+    BadPin(String),
+    /// A payment request that breaks a rule.
+    #[error("{}", safe(&.0.to_string()))]
+    Request(#[from] fwp::payment_request::InvalidRequest),
+    /// A request file that isn't one.
+    #[error("the request is not usable: {}. It is JSON with \"payeeHost\", \"methodData\" and \"details\"; see \"fwpctl pay --help\"", safe(.0))]
+    RequestFile(String),
+    /// An enrollment offer that breaks a rule.
+    #[error("invalid offer: {}", safe(&.0.to_string()))]
+    Offer(fwp::json::FieldError),
+    /// An offer without a way to send the attestation.
+    #[error(
+        "the offer says nowhere to send the attestation (attestationUrl); save it and enroll from the file"
+    )]
+    NoAttestationUrl,
+    /// Where an offer comes from, or which rpId it names.
+    #[error(transparent)]
+    Origin(#[from] origin::Error),
+    /// The bank's server.
+    #[error(transparent)]
+    Http(#[from] crate::http::Error),
+    /// A card's picture.
+    #[error(transparent)]
+    CardImage(#[from] card_image::Error),
+    /// A file.
+    #[error("{}: {source}", safe(.path))]
+    File {
+        /// Which.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file that is too large to be what it should be.
+    #[error("{} has more than {limit} bytes", safe(.path))]
+    FileTooLarge {
+        /// Which.
+        path: String,
+        /// The limit.
+        limit: u64,
+    },
+    /// Standard output was closed or is full.
+    #[error("standard output: {0}")]
+    Output(#[source] std::io::Error),
+    /// `doctor` found something.
+    #[error("{0} found; the lines above say what to do")]
+    Unhealthy(String, Exit),
+    /// Something that can't be; a fault of this program.
+    #[error("internal fault: {0}")]
+    Internal(String),
+}
+
+impl Error {
+    /// The exit status for it.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Usage(_)
+            | Self::AmbiguousCard(_)
+            | Self::AmbiguousAuthenticator
+            | Self::CardNotPicked { .. } => Exit::Usage,
+            Self::Interrupted => Exit::Interrupted,
+            Self::NoDaemon { .. } => Exit::NoDaemon,
+            Self::NobodyToAsk => Exit::NoAgent,
+            Self::NoSuchCard(_) | Self::CardDoesNotFit { .. } => Exit::NoCard,
+            Self::NoPin(_) | Self::LastAttempt | Self::BadPin(_) => Exit::PinNeeded,
+            Self::Request(_)
+            | Self::RequestFile(_)
+            | Self::Offer(_)
+            | Self::NoAttestationUrl
+            | Self::FileTooLarge { .. }
+            | Self::CardImage(_) => Exit::InvalidInput,
+            Self::Origin(origin::Error::NotAUrl(_)) => Exit::Usage,
+            Self::Origin(_) => Exit::Refused,
+            Self::Http(error) => error.exit(),
+            Self::NoSuchAuthenticator(_) => Exit::Authenticator,
+            Self::Unhealthy(_, exit) => *exit,
+            Self::File { .. } | Self::Output(_) | Self::Internal(_) => Exit::Failed,
+            Self::Wallet(error) => wallet_exit(error),
+        }
+    }
+
+    /// A short name for scripts (`--json`): the contract's, where it is the daemon's error.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Wallet(ClientError::Refused(error)) => error.name.short().to_owned(),
+            other => format!("{:?}", other.exit()),
+        }
+    }
+}
+
+fn wallet_exit(error: &ClientError) -> Exit {
+    let error = match error {
+        ClientError::Refused(error) => error,
+        ClientError::NotRunning => return Exit::NoDaemon,
+        ClientError::Bus(_) => return Exit::Failed,
+    };
+    match error.name {
+        ErrorName::Declined => Exit::Declined,
+        ErrorName::NoMatchingCard => Exit::NoCard,
+        ErrorName::PinBlocked | ErrorName::PinAuthBlocked => Exit::PinBlocked,
+        ErrorName::PinNotSet | ErrorName::PinInvalid => Exit::PinNeeded,
+        ErrorName::AccessDenied | ErrorName::CardTied | ErrorName::LimitsExceeded => Exit::Refused,
+        ErrorName::InvalidRequest => Exit::InvalidInput,
+        ErrorName::NoAgent => Exit::NoAgent,
+        ErrorName::Busy | ErrorName::CoolDown => Exit::Busy,
+        ErrorName::Timeout => Exit::Timeout,
+        ErrorName::StoreLocked | ErrorName::StoreUnusable => Exit::Store,
+        ErrorName::NoAuthenticator | ErrorName::AuthenticatorFailed => Exit::Authenticator,
+        ErrorName::InvalidState | ErrorName::NotFound | ErrorName::Aborted | ErrorName::Internal => {
+            Exit::Failed
+        }
+    }
+}
+
+/// The daemon's message, and what to do where the message alone doesn't say.
+fn wallet_message(error: &ClientError) -> String {
+    let error = match error {
+        ClientError::Refused(error) => error,
+        ClientError::NotRunning => {
+            return "the wallet's daemon isn't running or has gone; start it with \"fwpd --session\""
+                .to_owned();
+        }
+        ClientError::Bus(error) => return format!("the bus failed: {}", safe(&error.to_string())),
+    };
+    let what = match error.name {
+        ErrorName::Declined => "declined",
+        ErrorName::NoMatchingCard => "no card in the wallet fits this request; see \"fwpctl list\"",
+        ErrorName::CardTied => {
+            "this request was authorized with another card before, and only that card may be used for it"
+        }
+        ErrorName::PinBlocked => {
+            "the PIN is blocked after too many wrong ones; reset the authenticator and enroll its cards again"
+        }
+        ErrorName::PinAuthBlocked => {
+            "too many wrong PINs in a row; plug the authenticator out and in again (or restart fwpd for the built-in one), then try again"
+        }
+        ErrorName::PinNotSet => "the authenticator has no PIN yet; set one with \"fwpctl pin set\"",
+        ErrorName::PinInvalid => "the authenticator does not take this as a new PIN",
+        ErrorName::NoAgent => "nobody to ask: run \"fwpctl agent\" on a terminal, or the desktop's dialog",
+        ErrorName::Busy => "the wallet is asking something else; answer that first, then try again",
+        ErrorName::CoolDown => "declined a moment ago; try again in a few seconds",
+        ErrorName::Timeout => "nobody answered in time",
+        ErrorName::StoreLocked => "the wallet is locked; unlock your keyring and try again",
+        ErrorName::StoreUnusable => "the wallet's store can't be used; \"fwpctl doctor\" says why",
+        ErrorName::InvalidRequest => "invalid request",
+        ErrorName::AccessDenied => "the wallet refused",
+        ErrorName::LimitsExceeded => "too much at once",
+        ErrorName::NotFound => "there is no such thing in the wallet",
+        ErrorName::NoAuthenticator => {
+            "no authenticator is there that holds the key; plug it in and try again"
+        }
+        ErrorName::AuthenticatorFailed => "the authenticator failed",
+        ErrorName::Aborted => "aborted",
+        ErrorName::InvalidState => "the wallet is not in a state for this",
+        ErrorName::Internal => "a fault of the wallet's own; its log tells more",
+    };
+    match error.message.as_str() {
+        "" => what.to_owned(),
+        message => format!("{what} ({})", safe(message)),
+    }
+}
+
+/// The error for a file at `path`.
+pub fn file_error(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Error {
+    let path = path.display().to_string();
+    |source| Error::File { path, source }
+}
