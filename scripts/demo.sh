@@ -1,0 +1,88 @@
+#!/usr/bin/env bash
+# The main job, end to end, on a private bus and in a folder of its own: a card is enrolled, listed and pays the Space Shop
+# order, the bank books it, and refuses the same authorization in another envelope. Leaves nothing behind.
+# INTERACTIVE=1 asks you at this terminal instead of answering by itself.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+bin=${CARGO_TARGET_DIR:-target}/debug
+export PATH="$(cd "$bin" && pwd):$PATH"
+
+dir=$(mktemp -d)
+pids=()
+cleanup() {
+  status=$?
+  ((${#pids[@]})) && kill "${pids[@]}" 2>/dev/null && wait "${pids[@]}" 2>/dev/null
+  if ((status != 0)) && [ -s "$dir/fwpd.log" ]; then echo "--- log of fwpd"; tail -n 30 "$dir/fwpd.log"; fi
+  rm -rf "$dir"
+  exit "$status"
+}
+trap cleanup EXIT
+
+step() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+show() { printf '$ %s\n' "$*"; }
+wait_for() { # until $dir/$1 has a line
+  for _ in $(seq 100); do [ -s "$dir/$1" ] && return; sleep 0.1; done
+  echo "demo: $1 did not appear within 10 s" >&2; exit 1
+}
+
+step "1. A private bus and the wallet, fwpd"
+dbus-daemon --session --nofork --nopidfile --print-address=3 3>"$dir/address" 2>"$dir/bus.log" & pids+=($!)
+wait_for address
+export DBUS_SESSION_BUS_ADDRESS; DBUS_SESSION_BUS_ADDRESS=$(head -n 1 "$dir/address")
+show "fwpd --session"
+fwpd --session --state-dir "$dir/wallet" 2>"$dir/fwpd.log" & pids+=($!)
+
+step "2. A sandbox: bank, PSP and shop on this machine"
+show "fwp-sandbox serve"
+fwp-sandbox serve --listen 127.0.0.1:0 --dir "$dir/sandbox" --json >"$dir/ready" 2>"$dir/sandbox.log" & pids+=($!)
+wait_for ready
+url=$(sed -n 's/.*"url":"\([^"]*\)".*/\1/p' "$dir/ready")
+echo "$url"
+
+# The wallet answers on its bus when it is ready.
+for _ in $(seq 100); do fwpctl --bus session list >/dev/null 2>&1 && break; sleep 0.1; done
+
+pin=2580
+run() { # fwpctl, answered by this script or by the person at the terminal; $1: how many times the PIN is wanted
+  local pins=$1; shift
+  show "fwpctl $*"
+  if [ -n "${INTERACTIVE:-}" ]; then
+    fwpctl --bus session "$@"
+  elif ((pins > 0)); then
+    fwpctl --bus session "$@" --yes --pin-fd 3 3< <(for _ in $(seq "$pins"); do echo $pin; done)
+  else
+    fwpctl --bus session "$@"
+  fi
+}
+
+step "3. A PIN for the built-in authenticator"
+show "fwpctl pin set"
+if [ -n "${INTERACTIVE:-}" ]; then fwpctl --bus session pin set
+else fwpctl --bus session pin set --pin-fd 3 3< <(echo $pin; echo $pin); fi
+
+step "4. Enroll: a FIDO key is made, the bank checks its attestation and issues two cards"
+run 1 enroll "$url/bank/offer"
+
+step "5. The cards"
+run 0 list
+
+step "6. Pay the Space Shop 435.00 EUR"
+fwp-sandbox order --url "$url" >"$dir/request.json"
+run 1 pay "$dir/request.json" >"$dir/assertion.json"
+order=$(sed -n 's/.*"id": *"\([^"]*\)".*/\1/p' "$dir/request.json" | tail -n 1)
+
+step "7. The shop sends the authorization through its PSP to the bank"
+show "fwp-sandbox checkout"
+fwp-sandbox checkout --url "$url" --order "$order" <"$dir/assertion.json" | tee "$dir/booked"
+grep -q booked "$dir/booked"
+
+step "8. The same authorization in another envelope"
+show "fwp-sandbox redeliver"
+status=0
+fwp-sandbox redeliver --url "$url" --order "$order" || status=$?
+if ((status != 4)); then echo "demo: the replay was not refused (exit $status)" >&2; exit 1; fi
+
+step "9. What the wallet remembers"
+run 0 history
+
+step "Done: enrolled, paid, booked once, and the replay refused."
