@@ -115,6 +115,14 @@ pub enum StoreError {
     /// An earlier commit failed so that memory and disk may differ.
     #[error("an earlier change failed half-way; open the wallet again")]
     Broken,
+    /// Another record has the name that was drawn for this one: draw again.
+    #[error("row {row} of {table} is taken; try again")]
+    RowTaken {
+        /// The table.
+        table: Table,
+        /// The row.
+        row: i64,
+    },
     /// There is no such row.
     #[error("there is no row {row} in {table}")]
     NoSuchRow {

@@ -86,7 +86,7 @@ impl Store {
         if self.counter.is_some() { RollBack::Excluded } else { RollBack::NotDetectedHere }
     }
 
-    /// All cards, by their names; from memory.
+    /// All cards, oldest first; from memory.
     pub fn cards(&self) -> impl ExactSizeIterator<Item = &Arc<CardRecord>> {
         self.cards.values()
     }
@@ -334,7 +334,7 @@ impl Store {
 /// Makes one change in the database.
 fn make(change: &Change, writer: &mut Writer<'_>, committed: &mut Committed) -> Result<(), StoreError> {
     match change {
-        Change::AddCard(id, card) => writer.put(Table::Card, id.0, &Zeroizing::new(card.encode())),
+        Change::AddCard(id, card) => writer.put_new(Table::Card, id.0, &Zeroizing::new(card.encode())),
         Change::ReplaceCard(id, card) => {
             writer.must_remove(Table::Card, id.0)?;
             writer.put(Table::Card, id.0, &Zeroizing::new(card.encode()))

@@ -34,6 +34,14 @@ impl<'a> Writer<'a> {
         self.put_stored(table, row, &stored)
     }
 
+    /// Seals `content` into a row that must be free.
+    pub(crate) fn put_new(&mut self, table: Table, row: i64, content: &[u8]) -> Result<(), StoreError> {
+        match read_row(self.connection, table, row)? {
+            None => self.put(table, row, content),
+            Some(_) => Err(StoreError::RowTaken { table, row }),
+        }
+    }
+
     /// Writes a row that is not sealed (a slot's).
     pub(crate) fn put_stored(&mut self, table: Table, row: i64, stored: &[u8]) -> Result<(), StoreError> {
         self.forget(table, row)?;

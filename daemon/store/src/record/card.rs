@@ -4,11 +4,12 @@ use super::{RecordError, bounded};
 use fwp::Credential;
 use fwp_cose::cbor::{self, Fields, Map, Value};
 use std::fmt;
+use std::sync::Arc;
 
 /// Most bytes of a card's label.
 const MAX_LABEL: usize = 1024;
 
-/// Names a card in this wallet: random, positive, never used again. Not secret.
+/// Names a card in this wallet: positive, and greater for cards that entered later. Not secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CardId(pub(crate) i64);
 
@@ -38,7 +39,7 @@ pub struct AuthenticatorRef {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewCard {
     /// The card, tied to its key and rpId.
-    pub credential: Credential,
+    pub credential: Arc<Credential>,
     /// What the user calls it, at most 1024 bytes.
     pub label: String,
     /// When it entered, in milliseconds since 1970.
@@ -57,6 +58,14 @@ pub struct CardRecord {
 }
 
 impl CardId {
+    /// 42 bits of milliseconds (until the year 2109), 5 bits for the cards of one commit, 16 random ones. Should two be
+    /// the same nevertheless, the later card is refused.
+    pub(crate) fn new(enrolled_unix_ms: i64, index: usize, random: u16) -> Self {
+        let milliseconds = enrolled_unix_ms.clamp(1, (1 << 42) - 1);
+        let index = i64::try_from(index % 32).unwrap_or(0);
+        Self(milliseconds << 21 | index << 16 | i64::from(random))
+    }
+
     /// The number, positive.
     pub fn as_i64(self) -> i64 {
         self.0
@@ -114,7 +123,7 @@ impl NewCard {
     pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
         let mut fields = Fields::of("card record", cbor::decode(bytes)?)?;
         let record = Self {
-            credential: Credential::decode(&fields.bytes(1)?)?,
+            credential: Arc::new(Credential::decode(&fields.bytes(1)?)?),
             label: bounded(fields.text(2)?, "label of a card", MAX_LABEL)?,
             enrolled_unix_ms: fields.int(3)?,
             authenticator: AuthenticatorRef {

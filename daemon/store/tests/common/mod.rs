@@ -75,7 +75,7 @@ pub(crate) fn card(n: u64) -> NewCard {
     let mut point = [0; 32];
     point[0] = 9;
     NewCard {
-        credential: Credential {
+        credential: std::sync::Arc::new(Credential {
             credential_id: fwp::CredentialId::new(n.to_be_bytes().to_vec()).unwrap(),
             rp_id: RpId::parse("bank.example").unwrap(),
             public_key: PublicKey::Ed25519(Ed25519Key::new(ED25519_POINT).unwrap()),
@@ -91,7 +91,7 @@ pub(crate) fn card(n: u64) -> NewCard {
                 serial_number: format!("{n:010}"),
                 card_image: "<svg xmlns=\"http://www.w3.org/2000/svg\"/>".to_owned(),
             },
-        },
+        }),
         label: format!("Card {n}"),
         enrolled_unix_ms: THEN,
         authenticator: AuthenticatorRef { kind: AuthenticatorKind::Software, aaguid: [7; 16] },
