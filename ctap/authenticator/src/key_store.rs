@@ -18,7 +18,7 @@ pub enum KeyStoreError {
     Damaged(&'static str),
     /// The state was written by a later version.
     #[error("the authenticator's state is of version {0}, which is newer than this program: update it")]
-    Newer(u64),
+    Newer(u8),
     /// The credential ID is not one of ours, or for another rpId.
     #[error("the credential is not of this authenticator")]
     NotOurs,

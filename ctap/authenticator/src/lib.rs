@@ -8,6 +8,33 @@
 //! * [`PlatformDevice`]: the authenticator as a [`ctap_core::transport::Device`], so that the same client drives it as
 //!   drives a security key on USB.
 //!
+//! ```
+//! use ctap_authenticator::software::{Durability, SoftwareKeyStore, StateStorage, StorageError};
+//! use ctap_authenticator::{Authenticator, ImpliedPresence, Os, PlatformDevice};
+//! use ctap_core::{ceremony, transport::CancelToken};
+//! use zeroize::Zeroizing;
+//!
+//! /// A real one seals the state and makes it durable.
+//! #[derive(Default)]
+//! struct Memory(Option<Vec<u8>>);
+//!
+//! impl StateStorage for Memory {
+//!     fn load(&mut self) -> Result<Option<Zeroizing<Vec<u8>>>, StorageError> {
+//!         Ok(self.0.clone().map(Zeroizing::new))
+//!     }
+//!     fn save(&mut self, state: &[u8], _: Durability) -> Result<(), StorageError> {
+//!         self.0 = Some(state.to_vec());
+//!         Ok(())
+//!     }
+//! }
+//!
+//! let keys = SoftwareKeyStore::open(Memory::default(), Os::new())?;
+//! let mut device = PlatformDevice::new(Authenticator::new(keys, Os::new())?, ImpliedPresence);
+//! let info = ceremony::get_info(&mut device, &CancelToken::new())?;
+//! assert_eq!(info.option("clientPin"), Some(false));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # Its presence and its limits
 //! There is nothing to touch: the flag UP is set when [`UserPresence`] says so, which for the wallet means that the user
 //! has said yes to its dialog ([`ImpliedPresence`]). UV is always wanted (`alwaysUv`), so assertions without a PIN do

@@ -22,6 +22,8 @@ use sha2::{Digest, Sha256};
 
 type Change<'a> = Box<dyn FnMut(Vec<u8>) -> Vec<u8> + Send + 'a>;
 
+type Malform = fn(Vec<u8>) -> Vec<u8>;
+
 /// What comes of an assertion whose `n`th answer, from 0, is changed.
 fn assert_with(
     device: &mut AnyDevice,
@@ -43,7 +45,7 @@ const ANSWERS: usize = 5;
 #[test]
 fn malformed_answers_are_refused_at_every_step() {
     let (mut device, credential) = enrolled(AnyDevice::platform(Touch::AtOnce));
-    let changes: Vec<(&str, fn(Vec<u8>) -> Vec<u8>)> = vec![
+    let changes: [(&str, Malform); 13] = [
         ("empty", |_| Vec::new()),
         ("a status without CBOR", |_| vec![0]),
         ("one byte short", |mut bytes| {
@@ -69,8 +71,11 @@ fn malformed_answers_are_refused_at_every_step() {
     for (what, change) in changes {
         for n in 0..ANSWERS {
             let result = assert_with(&mut device, &credential, n, Box::new(change));
-            let command = [CommandCode::GetInfo, CommandCode::ClientPin, CommandCode::GetAssertion]
-                [(n + 3) / 4 + n / 4];
+            let command = match n {
+                0 => CommandCode::GetInfo,
+                4 => CommandCode::GetAssertion,
+                _ => CommandCode::ClientPin,
+            };
             assert!(
                 matches!(&result, Err(Error::Response { command: named, .. }) if *named == command),
                 "answer {n}, {what}: {result:?}"

@@ -30,7 +30,7 @@ pub enum PinError {
 }
 
 /// A PIN. It is erased from memory when dropped, and never shown.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+#[derive(Zeroize, ZeroizeOnDrop)]
 pub struct Pin(String);
 
 impl Pin {
@@ -102,7 +102,7 @@ impl fmt::Debug for Pin {
 }
 
 /// `LEFT(SHA-256(pin), 16)`. As good as the PIN, so it is erased when dropped, and never shown.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+#[derive(Zeroize, ZeroizeOnDrop)]
 pub struct PinHash([u8; 16]);
 
 impl PinHash {

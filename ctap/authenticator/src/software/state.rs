@@ -1,8 +1,17 @@
-//! The state as bytes: deterministic CBOR, versioned.
+//! The state as bytes: a fixed layout, so that no copy of a key is left in buffers of a general encoder.
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 1 | version: 1 |
+//! | 1 | attempts left |
+//! | 4 | counter, big-endian |
+//! | 32 | master key |
+//! | 1 | 0 without a PIN, 1 with one, and then |
+//! | 32 | salt of the PIN |
+//! | 32 | salted hash of the PIN |
 
 use crate::KeyStoreError;
 use ctap_core::{PinHash, Random, RandomError};
-use fwp_cose::cbor::{Fields, Map, Value, decode};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -10,13 +19,8 @@ use zeroize::Zeroizing;
 /// Wrong PINs in a row until the PIN is blocked for good (CTAP 2.1 section 6.5.2.1).
 pub(super) const MAX_RETRIES: u8 = 8;
 
-const VERSION: i64 = 1;
-const MASTER_KEY: i64 = 2;
-const COUNTER: i64 = 3;
-const RETRIES: i64 = 4;
-const PIN_SALT: i64 = 5;
-const PIN_HASH: i64 = 6;
-const CURRENT_VERSION: u64 = 1;
+const VERSION: u8 = 1;
+const LONGEST: usize = 1 + 1 + 4 + 32 + 1 + 32 + 32;
 
 /// What is kept.
 #[derive(Clone)]
@@ -64,46 +68,48 @@ impl State {
     }
 
     pub(super) fn encode(&self) -> Zeroizing<Vec<u8>> {
-        let mut map = Map::new()
-            .with(VERSION, Value::Unsigned(CURRENT_VERSION))
-            .with(MASTER_KEY, self.master_key.as_slice())
-            .with(COUNTER, i64::from(self.counter))
-            .with(RETRIES, i64::from(self.retries));
-        if let Some(pin) = &self.pin {
-            map = map.with(PIN_SALT, pin.salt.as_slice()).with(PIN_HASH, pin.hash.as_slice());
-        }
         // Room for all of it, so that growing leaves no copy behind.
-        let mut out = Zeroizing::new(Vec::with_capacity(256));
-        Value::Map(map).encode_to(&mut out);
+        let mut out = Zeroizing::new(Vec::with_capacity(LONGEST));
+        out.extend_from_slice(&[VERSION, self.retries]);
+        out.extend_from_slice(&self.counter.to_be_bytes());
+        out.extend_from_slice(self.master_key.as_slice());
+        out.push(u8::from(self.pin.is_some()));
+        if let Some(pin) = &self.pin {
+            out.extend_from_slice(&pin.salt);
+            out.extend_from_slice(pin.hash.as_slice());
+        }
         out
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, KeyStoreError> {
-        let damaged = |_| KeyStoreError::Damaged("not the state's CBOR");
-        let value = decode(bytes).map_err(|_| KeyStoreError::Damaged("not CBOR"))?;
-        let mut fields = Fields::of("state", value).map_err(damaged)?;
-        match fields.required(VERSION).map_err(damaged)? {
-            Value::Unsigned(CURRENT_VERSION) => {}
-            Value::Unsigned(newer) if newer > CURRENT_VERSION => return Err(KeyStoreError::Newer(newer)),
-            _ => return Err(KeyStoreError::Damaged("without a version")),
+        let mut rest = bytes;
+        let [version] = *take(&mut rest)?;
+        match version {
+            VERSION => {}
+            0 => return Err(KeyStoreError::Damaged("it has the version 0")),
+            newer => return Err(KeyStoreError::Newer(newer)),
         }
-        let master_key = Zeroizing::new(fields.byte_array(MASTER_KEY).map_err(damaged)?);
-        let counter = u32::try_from(fields.int(COUNTER).map_err(damaged)?);
-        let retries = u8::try_from(fields.int(RETRIES).map_err(damaged)?);
-        let pin = match fields.optional(PIN_SALT) {
-            None => None,
-            Some(Value::Bytes(salt)) => Some(SaltedPin {
-                salt: salt.try_into().map_err(|_| KeyStoreError::Damaged("a salt of a wrong length"))?,
-                hash: Zeroizing::new(fields.byte_array(PIN_HASH).map_err(damaged)?),
-            }),
-            Some(_) => return Err(KeyStoreError::Damaged("a salt of a wrong type")),
+        let [retries] = *take(&mut rest)?;
+        if retries > MAX_RETRIES {
+            return Err(KeyStoreError::Damaged("more attempts are left than there are"));
+        }
+        let counter = u32::from_be_bytes(*take(&mut rest)?);
+        let master_key = Zeroizing::new(*take(&mut rest)?);
+        let pin = match *take(&mut rest)? {
+            [0] => None,
+            [1] => Some(SaltedPin { salt: *take(&mut rest)?, hash: Zeroizing::new(*take(&mut rest)?) }),
+            _ => return Err(KeyStoreError::Damaged("it neither has a PIN nor has none")),
         };
-        fields.finish().map_err(damaged)?;
-        match (counter, retries) {
-            (Ok(counter), Ok(retries)) if retries <= MAX_RETRIES => {
-                Ok(Self { master_key, counter, retries, pin })
-            }
-            _ => Err(KeyStoreError::Damaged("a counter out of range")),
+        if rest.is_empty() {
+            Ok(Self { master_key, counter, retries, pin })
+        } else {
+            Err(KeyStoreError::Damaged("it is too long"))
         }
     }
+}
+
+fn take<'a, const N: usize>(rest: &mut &'a [u8]) -> Result<&'a [u8; N], KeyStoreError> {
+    let (taken, left) = rest.split_first_chunk().ok_or(KeyStoreError::Damaged("it is too short"))?;
+    *rest = left;
+    Ok(taken)
 }

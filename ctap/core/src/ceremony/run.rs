@@ -15,7 +15,8 @@ pub trait User {
     fn status(&mut self, event: Event);
 }
 
-/// Runs `ceremony` on `device` until it is over. Blocks; `cancel` ends it from any thread, in the device too.
+/// Runs `ceremony` on `device` until it is over. Blocks; `cancel` ends it from any thread, in the device too. What the
+/// device has done before it saw the cancellation is the result all the same: a PIN that is set is set.
 ///
 /// # Errors
 /// [`Error`].
@@ -41,11 +42,9 @@ fn drive<C: Ceremony>(
 ) -> Result<C::Outcome, Error> {
     let mut output = ceremony.step(Input::Start, random)?;
     loop {
-        if cancel.is_cancelled() {
-            return Err(Error::Cancelled);
-        }
         output = match output {
             Output::Done(outcome) => return Ok(outcome),
+            _ if cancel.is_cancelled() => return Err(Error::Cancelled),
             Output::Send(command) => {
                 let mut on_keepalive = |status| {
                     // A keepalive changes nothing in the ceremony; one out of turn is the device's business.

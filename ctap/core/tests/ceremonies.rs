@@ -1,0 +1,172 @@
+//! Ceremonies as state machines: inputs out of turn, cancellation, sizes. (With real authenticators they are tried
+//! where those are: in `ctap-authenticator`.)
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use ctap_core::ceremony::{
+    AssertionRequest, Ceremony, ChangePin, CredentialRequest, Event, GetAssertion, Input, MakeCredential,
+    Output, PinPurpose, PinRequest, SetPin,
+};
+use ctap_core::messages::{
+    ClientPinResponse, CredentialId, GetInfo, RelyingParty, Request, Response, UserAccount,
+};
+use ctap_core::pin_uv_auth::KeyAgreement;
+use ctap_core::transport::KeepaliveStatus;
+use ctap_core::{Error, Pin, Random, RandomError, Status};
+use fwp_cose::SignatureAlgorithm;
+
+struct Constant(u8);
+
+impl Random for Constant {
+    fn fill(&mut self, out: &mut [u8]) -> Result<(), RandomError> {
+        out.fill(self.0);
+        Ok(())
+    }
+}
+
+/// No random bytes at all.
+struct Dry;
+
+impl Random for Dry {
+    fn fill(&mut self, _: &mut [u8]) -> Result<(), RandomError> {
+        Err(RandomError)
+    }
+}
+
+fn make_credential() -> MakeCredential {
+    MakeCredential::new(request())
+}
+
+fn request() -> CredentialRequest {
+    CredentialRequest {
+        rp: RelyingParty { id: "bank.example".to_owned(), name: None },
+        user: UserAccount { id: vec![1], name: None, display_name: None },
+        client_data_hash: [1; 32],
+        algorithms: vec![SignatureAlgorithm::Es256],
+        exclude: Vec::new(),
+    }
+}
+
+fn info(pin: Option<bool>) -> Vec<u8> {
+    let mut info = GetInfo {
+        versions: vec!["FIDO_2_1".to_owned()],
+        pin_uv_auth_protocols: vec![2],
+        options: vec![("pinUvAuthToken".to_owned(), true)],
+        ..GetInfo::default()
+    };
+    info.options.extend(pin.map(|set| ("clientPin".to_owned(), set)));
+    info.encode()
+}
+
+fn retries(pin_retries: u64) -> Vec<u8> {
+    ClientPinResponse { pin_retries: Some(pin_retries), ..ClientPinResponse::default() }.encode()
+}
+
+fn key() -> Vec<u8> {
+    let key_agreement = Some(KeyAgreement::generate(&mut Constant(3)).unwrap().public_key().clone());
+    ClientPinResponse { key_agreement, ..ClientPinResponse::default() }.encode()
+}
+
+fn pin() -> Pin {
+    Pin::new("1234").unwrap()
+}
+
+#[test]
+fn the_first_command_is_get_info_and_the_pin_is_asked_for_before_any_secret_is_used() {
+    let mut ceremony = make_credential();
+    let random = &mut Dry;
+    let Output::Send(bytes) = ceremony.step(Input::Start, random).unwrap() else { panic!("no command") };
+    assert_eq!(bytes, Request::GetInfo.encode());
+    let Output::Send(_) = ceremony.step(Input::Response(&info(Some(true))), random).unwrap() else {
+        panic!("no command")
+    };
+    let Output::Event(Event::PinWanted(wanted)) =
+        ceremony.step(Input::Response(&retries(5)), random).unwrap()
+    else {
+        panic!("no question")
+    };
+    assert_eq!(wanted, PinRequest { purpose: PinPurpose::Current, attempts_left: Some(5), wrong: false });
+    ceremony.step(Input::Pin(pin()), random).unwrap();
+    let result = ceremony.step(Input::Response(&key()), random);
+    assert_eq!(result.unwrap_err(), Error::Random(RandomError), "without random bytes nothing is encrypted");
+}
+
+#[test]
+fn inputs_out_of_turn_end_a_ceremony() {
+    let inputs: [fn() -> Input<'static>; 3] =
+        [|| Input::Response(&[0]), || Input::Pin(pin()), || Input::Keepalive(KeepaliveStatus::Processing)];
+    for input in inputs {
+        let mut ceremony = make_credential();
+        assert!(matches!(ceremony.step(input(), &mut Constant(1)), Err(Error::OutOfTurn(_))));
+        let again = ceremony.step(Input::Start, &mut Constant(1));
+        assert!(matches!(again, Err(Error::OutOfTurn(_))), "it is over");
+    }
+}
+
+#[test]
+fn every_ceremony_ends_when_cancelled() {
+    fn check<C: Ceremony>(mut ceremony: C) {
+        ceremony.step(Input::Start, &mut Constant(1)).map(|_| ()).unwrap();
+        let cancelled = ceremony.step(Input::Cancel, &mut Constant(1)).map(|_| ());
+        assert_eq!(cancelled, Err(Error::Cancelled));
+        let after = ceremony.step(Input::Response(&info(Some(true))), &mut Constant(1)).map(|_| ());
+        assert!(matches!(after, Err(Error::OutOfTurn(_))));
+    }
+    check(make_credential());
+    check(SetPin::new());
+    check(ChangePin::new());
+    check(GetAssertion::new(AssertionRequest {
+        rp_id: "bank.example".to_owned(),
+        client_data_hash: [0; 32],
+        credential_id: CredentialId::new(vec![1]).unwrap(),
+        public_key: fwp_cose::PublicKey::X25519(fwp_cose::key::X25519Key::new([9; 32])),
+        algorithm: SignatureAlgorithm::Es256,
+    }));
+}
+
+#[test]
+fn keepalives_tell_touch_from_work_and_change_nothing() {
+    let mut ceremony = make_credential();
+    ceremony.step(Input::Start, &mut Constant(1)).unwrap();
+    for (status, expected) in [
+        (KeepaliveStatus::Processing, Event::Processing),
+        (KeepaliveStatus::UserPresenceNeeded, Event::TouchWanted),
+    ] {
+        let Output::Event(event) = ceremony.step(Input::Keepalive(status), &mut Constant(1)).unwrap() else {
+            panic!("no event")
+        };
+        assert_eq!(event, expected);
+    }
+    assert!(ceremony.step(Input::Response(&info(Some(true))), &mut Constant(1)).is_ok());
+}
+
+#[test]
+fn a_request_larger_than_the_device_takes_is_not_sent() {
+    let mut request = request();
+    request.exclude = (0..40).map(|n| CredentialId::new(vec![n; 64]).unwrap()).collect();
+    let mut ceremony = MakeCredential::new(request);
+    let random = &mut Constant(1);
+    ceremony.step(Input::Start, random).unwrap();
+    // With built-in verification and no tokens, the command itself comes next.
+    let info = GetInfo {
+        versions: vec!["FIDO_2_0".to_owned()],
+        options: vec![("uv".to_owned(), true)],
+        ..GetInfo::default()
+    };
+    let result = ceremony.step(Input::Response(&info.encode()), random);
+    assert!(matches!(result, Err(Error::RequestTooLarge { limit: 1024, .. })), "{result:?}");
+}
+
+#[test]
+fn a_new_pin_goes_out_encrypted() {
+    let mut ceremony = SetPin::new();
+    let random = &mut Constant(1);
+    ceremony.step(Input::Start, random).unwrap();
+    ceremony.step(Input::Response(&info(Some(false))), random).unwrap();
+    ceremony.step(Input::Pin(Pin::new("a very long pin").unwrap()), random).unwrap();
+    let Output::Send(bytes) = ceremony.step(Input::Response(&key()), random).unwrap() else {
+        panic!("no command")
+    };
+    assert!(!bytes.windows(4).any(|window| window == b"long"));
+    let refused = ceremony.step(Input::Response(&[Status::PIN_POLICY_VIOLATION.0]), random);
+    assert_eq!(refused.unwrap_err(), Error::PinPolicy { min_code_points: 4 });
+}
