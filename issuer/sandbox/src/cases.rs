@@ -53,7 +53,7 @@ struct Case<'a> {
     #[serde(borrow)]
     issuer_request: Option<&'a RawValue>,
     issuer_request_text: Option<String>,
-    issuer_keys: Vec<CaseKey>,
+    issuer_keys: Option<Vec<CaseKey>>,
     now: Option<Now>,
     account: Option<Account>,
     bank: Option<Bank>,
@@ -107,11 +107,16 @@ impl From<Refusal> for Failure {
     }
 }
 
-/// Reads lines from `input` and writes a verdict for each to `output`, in the same order.
+/// Reads lines from `input` and writes a verdict for each to `output`, in the same order. `keys` are for lines that have
+/// none.
 ///
 /// # Errors
 /// Those of `input` and `output`. A bad line is no error: it gets its verdict.
-pub fn verify_lines(mut input: impl BufRead, mut output: impl Write) -> std::io::Result<()> {
+pub fn verify_lines(
+    mut input: impl BufRead,
+    mut output: impl Write,
+    keys: &[CaseKey],
+) -> std::io::Result<()> {
     let mut line = Vec::new();
     loop {
         line.clear();
@@ -129,7 +134,7 @@ pub fn verify_lines(mut input: impl BufRead, mut output: impl Write) -> std::io:
                 Failure::Line(format!("it has more than {MAX_LINE_BYTES} bytes")),
             )
         } else {
-            verify_line(&line)
+            verify_line(&line, keys)
         };
         serde_json::to_writer(&mut output, &verdict)?;
         output.write_all(b"\n")?;
@@ -137,8 +142,8 @@ pub fn verify_lines(mut input: impl BufRead, mut output: impl Write) -> std::io:
     }
 }
 
-/// The verdict on one line.
-pub fn verify_line(line: &[u8]) -> Verdict {
+/// The verdict on one line. `keys` are for a line that has none.
+pub fn verify_line(line: &[u8], keys: &[CaseKey]) -> Verdict {
     let case = std::str::from_utf8(line)
         .map_err(|_| "it is not UTF-8".to_owned())
         .and_then(|text| serde_json::from_str::<Case<'_>>(text).map_err(|error| error.to_string()));
@@ -147,7 +152,7 @@ pub fn verify_line(line: &[u8]) -> Verdict {
         Err(why) => return Verdict::of_failure(serde_json::Value::Null, Failure::Line(why)),
     };
     let id = case.id.clone();
-    match verify_case(case) {
+    match verify_case(case, keys) {
         Ok((payment, not_checked)) => Verdict {
             id,
             ok: true,
@@ -170,7 +175,7 @@ impl Verdict {
     }
 }
 
-fn verify_case(case: Case<'_>) -> Result<(Verified, Vec<&'static str>), Failure> {
+fn verify_case(case: Case<'_>, keys: &[CaseKey]) -> Result<(Verified, Vec<&'static str>), Failure> {
     let text = match (case.issuer_request, &case.issuer_request_text) {
         (Some(request), None) => request.get(),
         (None, Some(text)) => text.as_str(),
@@ -180,7 +185,11 @@ fn verify_case(case: Case<'_>) -> Result<(Verified, Vec<&'static str>), Failure>
             ));
         }
     };
-    let keys = read_keys(&case.issuer_keys).map_err(Failure::Line)?;
+    let keys = case.issuer_keys.as_deref().unwrap_or(keys);
+    if keys.is_empty() {
+        return Err(Failure::Line("it must have issuerKeys, or --keys must be given".to_owned()));
+    }
+    let keys = read_keys(keys).map_err(Failure::Line)?;
     let now_ms = case.now.map(read_now).transpose().map_err(Failure::Line)?;
     let terms = read_terms(case.bank).map_err(Failure::Line)?;
     let payment = fwp_verifier::verify(text, &keys, &terms, now_ms)?;

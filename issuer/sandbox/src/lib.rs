@@ -1,4 +1,26 @@
-//! A shop, a PSP and a bank on loopback to try the wallet against.
+//! A shop, a PSP and a bank on loopback to try the wallet against, in one process but three parties: they know of each
+//! other what their messages say, and these go over HTTP.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`shop`] | the Space Shop: orders, PSPRequest |
+//! | [`psp`] | merchants, IssuerRequest |
+//! | [`bank`] | keys, books, cards, enrollment, payments, the staff's pages |
+//! | [`serve`], [`http`], [`page`] | the server around them |
+//! | [`record`] | deliveries and verdicts as JSON lines |
+//! | [`cases`] | `fwp-sandbox verify` |
+//! | [`cli`], [`client`] | the command line, and the shop's page without a browser |
+//! | [`error`] | what can go wrong |
 #![forbid(unsafe_code)]
 
+pub mod bank;
 pub mod cases;
+pub mod cli;
+pub mod client;
+pub mod error;
+pub mod http;
+pub mod page;
+pub mod psp;
+pub mod record;
+pub mod serve;
+pub mod shop;

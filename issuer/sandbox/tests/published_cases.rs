@@ -30,7 +30,7 @@ fn main() {
 
 /// The case verifies, its SAD is the published one, and with everything given that it can be checked against it still does.
 fn verifies(line: &str, case: &Value) -> Result<(), Failed> {
-    let verdict = fwp_sandbox::cases::verify_line(line.as_bytes());
+    let verdict = fwp_sandbox::cases::verify_line(line.as_bytes(), &[]);
     check(verdict.ok, &verdict)?;
     check(verdict.sad.as_deref() == case["sad"].as_str(), &verdict)?;
 
@@ -40,7 +40,7 @@ fn verifies(line: &str, case: &Value) -> Result<(), Failed> {
         "rpId": credential["rpId"], "issuerIds": [credential["issuerId"]], "networks": [credential["paymentNetworkId"]],
     });
     full["account"] = serde_json::json!({ "serialNumber": credential["serialNumber"], "accountId": credential["accountId"] });
-    let verdict = fwp_sandbox::cases::verify_line(full.to_string().as_bytes());
+    let verdict = fwp_sandbox::cases::verify_line(full.to_string().as_bytes(), &[]);
     check(verdict.ok, &verdict)?;
     for (pointer, wrong, code) in [
         ("/bank/rpId", serde_json::json!("elsewhere.example"), "rp-id"),
@@ -53,14 +53,14 @@ fn verifies(line: &str, case: &Value) -> Result<(), Failed> {
         let mut wrong_case = full.clone();
         let (parent, name) = pointer.rsplit_once('/').unwrap();
         wrong_case.pointer_mut(parent).unwrap()[name] = wrong;
-        let verdict = fwp_sandbox::cases::verify_line(wrong_case.to_string().as_bytes());
+        let verdict = fwp_sandbox::cases::verify_line(wrong_case.to_string().as_bytes(), &[]);
         check(verdict.error == Some(code), &verdict)?;
     }
     Ok(())
 }
 
 fn gets(line: &str, want: &str) -> Result<(), Failed> {
-    let verdict = fwp_sandbox::cases::verify_line(line.as_bytes());
+    let verdict = fwp_sandbox::cases::verify_line(line.as_bytes(), &[]);
     check(verdict.ok == (want == "accept") && verdict.error != Some("line"), &verdict)
 }
 

@@ -136,6 +136,11 @@ impl KeyRing {
         self.keys.iter().find(|key| key.key_id() == Some(encoded.as_slice()))
     }
 
+    /// The keys, in the order in which they were given.
+    pub fn iter(&self) -> impl Iterator<Item = &IssuerKey> {
+        self.keys.iter()
+    }
+
     /// The key with this public half.
     pub fn by_public_key(&self, public: &PublicKey) -> Option<&IssuerKey> {
         self.keys.iter().find(|key| key.public() == public)

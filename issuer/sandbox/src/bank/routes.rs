@@ -1,0 +1,114 @@
+//! The bank's HTTP interface: for PSPs, for wallets that enroll, and for its staff.
+
+use crate::bank::{Bank, Verdict, pages, refused_json};
+use crate::error::SandboxError;
+use crate::http::{MERCHANT, TRANSACTION, blocking, error, header_text, is_authorized, json, now_ms};
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::HeaderMap;
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{get, post};
+use fwp::enrollment::IssuedCard;
+use fwp_verifier::{Delivery, Refusal};
+use std::sync::Arc;
+
+/// Most deliveries on the staff's list.
+const LISTED: u32 = 200;
+
+/// The bank behind its HTTP interface.
+#[derive(Debug)]
+pub struct BankService {
+    /// The bank.
+    pub bank: Bank,
+    /// What the PSP shows to be let in.
+    pub psp_token: String,
+    /// Where this server is, such as `http://localhost:8080`.
+    pub base_url: String,
+}
+
+/// The bank's part of the server.
+pub fn routes(service: Arc<BankService>) -> Router {
+    Router::new()
+        .route("/bank", get(list))
+        .route("/bank/deliveries/{number}", get(show))
+        .route("/bank/offer", get(offer))
+        .route("/bank/attestation", post(attestation))
+        .route("/bank/payments", post(payment))
+        .layer(DefaultBodyLimit::max(fwp::envelope::MAX_ENVELOPE_BYTES))
+        .with_state(service)
+}
+
+/// `POST /bank/payments`: an IssuerRequest from the PSP.
+async fn payment(State(service): State<Arc<BankService>>, headers: HeaderMap, body: String) -> Response {
+    if !is_authorized(&headers, &service.psp_token) {
+        return error(401, "unauthorized", "only the PSP may ask for payments");
+    }
+    let (Some(merchant), Some(transaction)) =
+        (header_text(&headers, MERCHANT), header_text(&headers, TRANSACTION))
+    else {
+        return error(400, "headers", "the headers fwp-merchant and fwp-transaction must be there");
+    };
+    let (merchant, transaction) = (merchant.to_owned(), transaction.to_owned());
+    blocking(move || {
+        let delivery = Delivery { merchant: &merchant, transaction: &transaction, issuer_request: &body };
+        let verdict = service.bank.settle(&delivery, now_ms()?)?;
+        let status = match &verdict {
+            Verdict::Settled(_) => 200,
+            Verdict::Refused(Refusal::Replay | Refusal::Conflict) => 409,
+            Verdict::Refused(_) => 422,
+        };
+        Ok(json(status, &verdict.to_json()))
+    })
+    .await
+}
+
+/// `GET /bank/offer`: an offer to enroll.
+async fn offer(State(service): State<Arc<BankService>>) -> Response {
+    blocking(move || {
+        let offer = service.bank.offer(format!("{}/bank/attestation", service.base_url), now_ms()?)?;
+        Ok(json(200, &offer.to_json()))
+    })
+    .await
+}
+
+/// `POST /bank/attestation`: a wallet's answer to an offer.
+async fn attestation(State(service): State<Arc<BankService>>, body: String) -> Response {
+    blocking(move || {
+        Ok(match service.bank.enroll(&body, now_ms()?)? {
+            Ok(cards) => json(200, &cards.iter().map(IssuedCard::to_json).collect()),
+            Err(refusal) => {
+                tracing::info!(code = refusal.code(), "bank: enrollment refused");
+                json(422, &refused_json("bank", &refusal))
+            }
+        })
+    })
+    .await
+}
+
+/// `GET /bank`: the staff's list.
+async fn list(State(service): State<Arc<BankService>>) -> Response {
+    blocking(move || {
+        let deliveries = service.bank.books.deliveries(LISTED)?;
+        let balances = crate::bank::PRODUCTS
+            .iter()
+            .map(|product| Ok((product, service.bank.books.balance(&product.account())?)))
+            .collect::<Result<Vec<_>, SandboxError>>()?;
+        Ok(Html(pages::list(&deliveries, &balances).into_string()).into_response())
+    })
+    .await
+}
+
+/// `GET /bank/deliveries/N`: one delivery as the staff sees it.
+async fn show(State(service): State<Arc<BankService>>, Path(number): Path<String>) -> Response {
+    blocking(move || {
+        let delivery = match number.parse() {
+            Ok(number) => service.bank.books.delivery(number)?,
+            Err(_) => None,
+        };
+        Ok(match delivery {
+            Some((number, delivery)) => Html(pages::show(number, &delivery).into_string()).into_response(),
+            None => error(404, "delivery", "there is no such delivery"),
+        })
+    })
+    .await
+}

@@ -1,0 +1,149 @@
+//! HTTP between the parties: JSON in, JSON out, who is calling in headers.
+
+use crate::error::SandboxError;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use subtle::ConstantTimeEq;
+
+/// Names the merchant to the bank, as the authenticated PSP knows it.
+pub const MERCHANT: &str = "fwp-merchant";
+/// The sender's ID of the transaction; a retry has the same.
+pub const TRANSACTION: &str = "fwp-transaction";
+/// Most bytes of an answer that is read.
+const MAX_ANSWER_BYTES: u64 = 16 << 20;
+/// Most characters of an answer that an error quotes.
+const MAX_QUOTED: usize = 300;
+
+/// An answer of another party.
+#[derive(Debug)]
+pub struct Answered {
+    /// HTTP status.
+    pub status: u16,
+    /// The JSON.
+    pub body: serde_json::Value,
+}
+
+/// Milliseconds since 1970, by this machine's clock.
+///
+/// # Errors
+/// [`SandboxError::Clock`] for a clock before 1970.
+pub fn now_ms() -> Result<i64, SandboxError> {
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_err(|_| SandboxError::Clock)?;
+    i64::try_from(since.as_millis()).map_err(|_| SandboxError::Clock)
+}
+
+/// A random identifier of 128 bits in hexadecimal.
+///
+/// # Errors
+/// [`SandboxError::Randomness`].
+pub fn random_id() -> Result<String, SandboxError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)?;
+    Ok(data_encoding::HEXLOWER.encode(&bytes))
+}
+
+/// Sends `body` to `url` with `headers` and reads the JSON answer, whatever its status is. Blocks.
+///
+/// # Errors
+/// [`SandboxError::Unreachable`], [`SandboxError::Answer`] for an answer that is no JSON.
+pub fn post(url: &str, headers: &[(&str, &str)], body: &str) -> Result<Answered, SandboxError> {
+    let mut request = agent().post(url).header("content-type", "application/json");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    read_answer(url, request.send(body))
+}
+
+/// Asks for `url` and reads the JSON answer, whatever its status is. Blocks.
+///
+/// # Errors
+/// [`SandboxError::Unreachable`], [`SandboxError::Answer`] for an answer that is no JSON.
+pub fn get(url: &str) -> Result<Answered, SandboxError> {
+    read_answer(url, agent().get(url).call())
+}
+
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .proxy(None)
+        .timeout_global(Some(std::time::Duration::from_secs(60)))
+        .build()
+        .into()
+}
+
+fn read_answer(
+    url: &str,
+    answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+) -> Result<Answered, SandboxError> {
+    let unreachable =
+        |error: ureq::Error| SandboxError::Unreachable { url: url.to_owned(), why: error.to_string() };
+    let mut answer = answer.map_err(unreachable)?;
+    let status = answer.status().as_u16();
+    let text =
+        answer.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_string().map_err(unreachable)?;
+    match serde_json::from_str(&text) {
+        Ok(body) => Ok(Answered { status, body }),
+        Err(_) => {
+            let body = text.chars().take(MAX_QUOTED).flat_map(char::escape_debug).collect();
+            Err(SandboxError::Answer { url: url.to_owned(), status, body })
+        }
+    }
+}
+
+/// A JSON answer.
+pub fn json(status: u16, body: &serde_json::Value) -> Response {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+    (status, headers, Body::from(format!("{body}\n"))).into_response()
+}
+
+/// The answer to who may not ask, or asks for what is not there.
+pub fn error(status: u16, code: &str, message: &str) -> Response {
+    json(status, &serde_json::json!({ "status": "error", "error": code, "message": message }))
+}
+
+/// Runs `work`, which may block, off the event loop, and answers with what it makes or with the error, of which the
+/// caller is told no more than that.
+pub async fn blocking(work: impl FnOnce() -> Result<Response, SandboxError> + Send + 'static) -> Response {
+    match tokio::task::spawn_blocking(work).await.unwrap_or(Err(SandboxError::Worker)) {
+        Ok(response) => response,
+        Err(problem) => {
+            tracing::error!("{problem}");
+            error(500, "internal", "the sandbox has a problem; its log says which")
+        }
+    }
+}
+
+/// Whether the caller has the bearer token `token`.
+pub fn is_authorized(headers: &HeaderMap, token: &str) -> bool {
+    let expected = format!("Bearer {token}");
+    headers.get(header::AUTHORIZATION).is_some_and(|given| given.as_bytes().ct_eq(expected.as_bytes()).into())
+}
+
+/// The text of a header, if it is there and printable.
+pub fn header_text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok()).filter(|text| (1..=200).contains(&text.len()))
+}
+
+/// Lets only those in who call this machine by a loopback name: a page of another site whose name was made to point here
+/// can't talk to the sandbox. No page may frame ours or load anything into it.
+pub async fn loopback_names_only(request: Request, next: Next) -> Response {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    if !matches!(name, "localhost" | "127.0.0.1" | "[::1]") {
+        return error(421, "host", "the sandbox answers to localhost only");
+    }
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+    ));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
