@@ -136,15 +136,19 @@ pub enum StoreError {
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        /// SQLITE_ERROR: a table or column is not there. Our statements are fixed, so the schema is not ours.
+        const SCHEMA_IS_OTHER: i32 = 1;
         match &error {
             rusqlite::Error::SqliteFailure(failure, _)
-                if matches!(failure.code, DatabaseCorrupt | NotADatabase) =>
+                if matches!(failure.code, DatabaseCorrupt | NotADatabase)
+                    || failure.extended_code == SCHEMA_IS_OTHER =>
             {
                 Self::Corrupt(error)
             }
-            // A type or table that is not what every wallet has: the schema was changed by someone else.
+            // A value that no wallet has there, or a row that every wallet has.
             rusqlite::Error::InvalidColumnType(..)
             | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::QueryReturnedNoRows
             | rusqlite::Error::SqlInputError { .. } => Self::Corrupt(error),
             _ => Self::Database(error),
         }
