@@ -1,6 +1,8 @@
 //! What security keys say, and what an authenticator is told.
 
 use crate::check;
+use ctap_authenticator::software::{Durability, SoftwareKeyStore, StateStorage, StorageError};
+use ctap_authenticator::{Authenticator, Environment, Presence};
 use ctap_core::attestation::AttestationObject;
 use ctap_core::authenticator_data::AuthenticatorData;
 use ctap_core::ceremony::{
@@ -13,6 +15,8 @@ use ctap_core::messages::{
 };
 use ctap_core::{Pin, Random, RandomError};
 use fwp_cose::{PublicKey, SignatureAlgorithm, key::P256Key};
+use std::time::Duration;
+use zeroize::Zeroizing;
 
 /// A response by an authenticator, of every kind.
 pub fn ctap_response(data: &[u8]) {
@@ -116,5 +120,42 @@ impl Random for Counting {
             *byte = self.0;
         }
         Ok(())
+    }
+}
+
+/// A freshly made platform authenticator that is told a sequence of commands, each behind two bytes of length. Without
+/// the PIN that nobody set it must neither make a key nor sign.
+pub fn authenticator(data: &[u8]) {
+    let Ok(keys) = SoftwareKeyStore::open(Forgetful(None), Counting(1)) else { return };
+    let Ok(mut authenticator) = Authenticator::new(keys, Counting(2)) else { return };
+    let mut commands = data;
+    for _ in 0..16 {
+        let Some((length, rest)) = commands.split_first_chunk::<2>() else { return };
+        let length = usize::from(u16::from_be_bytes(*length)).min(rest.len());
+        let (command, rest) = rest.split_at(length);
+        commands = rest;
+        let response = authenticator.process(command, &mut || Presence::Confirmed);
+        check(!response.is_empty(), "no status");
+        let key_used = matches!(command.first(), Some(0x01 | 0x02)) && response.first() == Some(&0);
+        check(!key_used, "a key was made or used without a PIN");
+    }
+}
+
+struct Forgetful(Option<Vec<u8>>);
+
+impl StateStorage for Forgetful {
+    fn load(&mut self) -> Result<Option<Zeroizing<Vec<u8>>>, StorageError> {
+        Ok(self.0.clone().map(Zeroizing::new))
+    }
+
+    fn save(&mut self, state: &[u8], _: Durability) -> Result<(), StorageError> {
+        self.0 = Some(state.to_vec());
+        Ok(())
+    }
+}
+
+impl Environment for Counting {
+    fn now(&mut self) -> Duration {
+        Duration::ZERO
     }
 }

@@ -4,15 +4,18 @@
 
 mod ctap;
 mod protocol;
+mod store;
 
-pub use ctap::{ctap_ceremony, ctap_request, ctap_response};
+pub use ctap::{authenticator, ctap_ceremony, ctap_request, ctap_response};
 pub use protocol::{card_data, cbor, credential, enrollment, envelope, esad, payment_request, sad};
+pub use store::store_record;
 
 /// A target: any bytes.
 pub type Target = fn(&[u8]);
 
 /// Every target by the name of its corpus.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("authenticator", authenticator),
     ("card_data", card_data),
     ("cbor", cbor),
     ("credential", credential),
@@ -24,6 +27,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("esad", esad),
     ("payment_request", payment_request),
     ("sad", sad),
+    ("store_record", store_record),
 ];
 
 /// `data` cut at each 0xff byte into `N` texts; what is not UTF-8 is replaced, what is not there is empty.

@@ -1,0 +1,114 @@
+//! Writes the seeds of the CTAP and store corpora: whole ceremonies of the client with the platform authenticator, command
+//! by command, and a record of each table. The same files come out every time.
+//!
+//! `cargo run -p fwp-fuzz --example seed_corpus`
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use ctap_authenticator::software::{Durability, SoftwareKeyStore, StateStorage, StorageError};
+use ctap_authenticator::{Authenticator, Environment, Presence};
+use ctap_core::ceremony::{
+    AssertionRequest, Ceremony, ChangePin, CredentialRequest, GetAssertion, Input, MakeCredential, Output,
+    SetPin,
+};
+use ctap_core::messages::{RelyingParty, UserAccount};
+use ctap_core::{Pin, Random, RandomError};
+use fwp_cose::SignatureAlgorithm;
+use sha2::{Digest, Sha256};
+use std::path::Path;
+use std::time::Duration;
+use zeroize::Zeroizing;
+
+fn main() {
+    let storage = Memory(None);
+    let keys = SoftwareKeyStore::open(storage, Fixed(1)).unwrap();
+    let mut authenticator = Authenticator::new(keys, Fixed(2)).unwrap();
+
+    record(2, &mut SetPin::new(), &mut authenticator);
+    let request = CredentialRequest {
+        rp: RelyingParty { id: "bank.example".to_owned(), name: Some("Bank".to_owned()) },
+        user: UserAccount { id: vec![1], name: Some("user".to_owned()), display_name: None },
+        client_data_hash: [7; 32],
+        algorithms: SignatureAlgorithm::ALL.to_vec(),
+        exclude: Vec::new(),
+    };
+    let made = record(1, &mut MakeCredential::new(request), &mut authenticator);
+    let request = AssertionRequest {
+        rp_id: "bank.example".to_owned(),
+        client_data_hash: [7; 32],
+        credential_id: made.credential_id,
+        public_key: made.public_key,
+        algorithm: made.algorithm,
+    };
+    record(0, &mut GetAssertion::new(request), &mut authenticator);
+    record(3, &mut ChangePin::new(), &mut authenticator);
+}
+
+/// Runs a ceremony, and puts its commands, its responses and the whole into the corpora.
+fn record<C: Ceremony>(
+    which: u8,
+    ceremony: &mut C,
+    authenticator: &mut Authenticator<SoftwareKeyStore<Memory>>,
+) -> C::Outcome {
+    let mut random = Fixed(3);
+    let mut whole = vec![which];
+    let mut commands = Vec::new();
+    let mut output = ceremony.step(Input::Start, &mut random).unwrap();
+    loop {
+        output = match output {
+            Output::Done(outcome) => {
+                seed("ctap_ceremony", &whole);
+                seed("authenticator", &commands);
+                return outcome;
+            }
+            Output::Event(_) => ceremony.step(Input::Pin(Pin::new("1234").unwrap()), &mut random).unwrap(),
+            Output::Send(command) => {
+                let response = authenticator.process(&command, &mut || Presence::Confirmed);
+                seed("ctap_request", &command);
+                seed("ctap_response", &response);
+                for (sequence, message) in [(&mut whole, &response), (&mut commands, &command)] {
+                    sequence.extend_from_slice(&(message.len() as u16).to_be_bytes());
+                    sequence.extend_from_slice(message);
+                }
+                ceremony.step(Input::Response(&response), &mut random).unwrap()
+            }
+        };
+    }
+}
+
+fn seed(target: &str, bytes: &[u8]) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
+    std::fs::create_dir_all(&folder).unwrap();
+    let name: String = Sha256::digest(bytes).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    std::fs::write(folder.join(name), bytes).unwrap();
+}
+
+struct Memory(Option<Vec<u8>>);
+
+impl StateStorage for Memory {
+    fn load(&mut self) -> Result<Option<Zeroizing<Vec<u8>>>, StorageError> {
+        Ok(self.0.clone().map(Zeroizing::new))
+    }
+
+    fn save(&mut self, state: &[u8], _: Durability) -> Result<(), StorageError> {
+        self.0 = Some(state.to_vec());
+        Ok(())
+    }
+}
+
+struct Fixed(u64);
+
+impl Random for Fixed {
+    fn fill(&mut self, out: &mut [u8]) -> Result<(), RandomError> {
+        for chunk in out.chunks_mut(32) {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            chunk.copy_from_slice(&Sha256::digest(self.0.to_be_bytes())[..chunk.len()]);
+        }
+        Ok(())
+    }
+}
+
+impl Environment for Fixed {
+    fn now(&mut self) -> Duration {
+        Duration::ZERO
+    }
+}
