@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// Wrong PINs in a row until a new power-up is needed.
 const MAX_CONSECUTIVE_WRONG: u8 = 3;
-/// How long a token may wait to be used (CTAP 2.1 section 6.5.2.1 has 30 seconds for platform-like connections).
+/// How long a token may wait to be used, the initial usage time limit of CTAP 2.1 section 6.5.2.1. It is used once.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(30);
 
 /// What lives from one power-up to the next.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// What a device says while it works on a command (CTAP 2.1 section 11.2.9.1.4).
+/// What a device says while it works on a command (CTAPHID_KEEPALIVE, CTAP 2.1 section 11.2.9.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum KeepaliveStatus {
     /// It works on the command.

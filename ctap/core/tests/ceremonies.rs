@@ -13,6 +13,7 @@ use ctap_core::pin_uv_auth::KeyAgreement;
 use ctap_core::transport::KeepaliveStatus;
 use ctap_core::{Error, Pin, Random, RandomError, Status};
 use fwp_cose::SignatureAlgorithm;
+use proptest::prelude::*;
 
 struct Constant(u8);
 
@@ -169,4 +170,42 @@ fn a_new_pin_goes_out_encrypted() {
     assert!(!bytes.windows(4).any(|window| window == b"long"));
     let refused = ceremony.step(Input::Response(&[Status::PIN_POLICY_VIOLATION.0]), random);
     assert_eq!(refused.unwrap_err(), Error::PinPolicy { min_code_points: 4 });
+}
+
+/// An input of any kind, with responses that are sometimes good ones.
+fn inputs() -> impl Strategy<Value = (u8, Vec<u8>)> {
+    let responses = prop_oneof![
+        any::<Vec<u8>>(),
+        any::<u8>().prop_map(|status| vec![status]),
+        any::<Option<bool>>().prop_map(info),
+        any::<u64>().prop_map(retries),
+        Just(key()),
+    ];
+    (0..12u8, responses)
+}
+
+fn drive<C: Ceremony>(mut ceremony: C, inputs: &[(u8, Vec<u8>)]) -> Result<(), TestCaseError> {
+    let mut over = ceremony.step(Input::Start, &mut Constant(1)).is_err();
+    for (kind, response) in inputs {
+        let input = match kind {
+            0 => Input::Start,
+            1 => Input::Cancel,
+            2 => Input::Keepalive(KeepaliveStatus::UserPresenceNeeded),
+            3..=5 => Input::Pin(pin()),
+            _ => Input::Response(response),
+        };
+        let result = ceremony.step(input, &mut Constant(1)).map(|_| ());
+        prop_assert!(!over || matches!(result, Err(Error::OutOfTurn(_))), "nothing comes after the end");
+        over |= result.is_err();
+    }
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn any_inputs_in_any_order_are_taken_or_refused(inputs in proptest::collection::vec(inputs(), 0..12)) {
+        drive(make_credential(), &inputs)?;
+        drive(SetPin::new(), &inputs)?;
+        drive(ChangePin::new(), &inputs)?;
+    }
 }

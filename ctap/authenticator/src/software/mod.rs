@@ -3,6 +3,7 @@
 //! A credential ID *is* its private key, sealed with AES-256-GCM under the store's master key and bound to the rpId. The
 //! master key, the PIN's salted hash, the attempts left and the counter are one [state](StateStorage) of less than 200
 //! bytes, which the caller keeps sealed and durable: who reads it can use the keys, who rolls it back gets back attempts.
+//! One store at a time has it open: two would count attempts apart.
 //!
 //! # How often it saves
 //! An assertion costs one durable save and a lazy one: before a PIN is compared, the attempt is counted and the counter

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-/// Wrong PINs in a row until the PIN is blocked for good (CTAP 2.1 section 6.5.2.1).
+/// Wrong PINs in a row until the PIN is blocked for good (CTAP 2.1 section 6.5.2).
 pub(super) const MAX_RETRIES: u8 = 8;
 
 const VERSION: u8 = 1;
