@@ -63,8 +63,7 @@ impl Changes {
     /// # Errors
     /// [`StoreError::Random`].
     pub fn add_card(&mut self, card: NewCard) -> Result<CardId, StoreError> {
-        let added = self.list.iter().filter(|change| matches!(change, Change::AddCard(..))).count();
-        let id = CardId::new(card.enrolled_unix_ms, added, u16::from_be_bytes(random()?));
+        let id = CardId::new(card.enrolled_unix_ms, u32::from_be_bytes(random()?));
         self.list.push(Change::AddCard(id, Box::new(card)));
         Ok(id)
     }

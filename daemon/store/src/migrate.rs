@@ -74,3 +74,104 @@ fn carry_over(
     )?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{AuditEvent, AuditKind, Settings};
+    use crate::schema;
+    use crate::seal::{DataKey, WalletId};
+    use crate::table::SCHEMA_VERSION;
+    use crate::verify::open_row;
+    use crate::writer::Writer;
+    use std::path::Path;
+
+    const NEW_COLUMN: Migration =
+        Migration { sql: "ALTER TABLE history ADD COLUMN note TEXT", record: |_, _, old| Ok(old.to_vec()) };
+    const LONGER_STATE: Migration = Migration {
+        sql: "",
+        record: |table, _, old| match table {
+            Table::Authenticator => Ok([old, b" and more"].concat()),
+            _ => Ok(old.to_vec()),
+        },
+    };
+    const FAILING: Migration = Migration {
+        sql: "DROP TABLE ledger",
+        record: |table, row, _| Err(StoreError::NoSuchRow { table, row }),
+    };
+
+    fn keys() -> Keys {
+        Keys::derive(&WalletId::from_bytes([1; 16]), &DataKey::from_bytes([2; 32]))
+    }
+
+    fn store_of_version_1(path: &Path) -> Connection {
+        let connection = schema::create(path).unwrap();
+        connection.execute_batch(&schema::ddl()).unwrap();
+        let keys = keys();
+        let mut writer = Writer::after(&connection, &keys, &Head::default());
+        writer.put_stored(Table::Slot, 1, b"slot").unwrap();
+        writer.put(Table::Authenticator, ONLY_ROW, b"state").unwrap();
+        writer.put(Table::Setting, ONLY_ROW, &Settings::default().encode()).unwrap();
+        for at in 0..3 {
+            writer.append_audit(&AuditEvent::new(at, AuditKind::CardStored)).unwrap();
+        }
+        writer.finish().unwrap();
+        connection
+    }
+
+    fn version(connection: &Connection) -> u32 {
+        connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn a_store_goes_through_every_step_that_it_has_not_seen() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("wallet.db");
+        let (connection, keys) = (store_of_version_1(&path), keys());
+        let mut schema = 1;
+        let verified = verify(&connection, &keys, 1).unwrap();
+        migrate(&connection, &keys, &mut schema, verified, &[NEW_COLUMN]).unwrap();
+        assert_eq!((schema, version(&connection)), (2, 2));
+
+        let verified = verify(&connection, &keys, 2).unwrap();
+        let verified =
+            migrate(&connection, &keys, &mut schema, verified, &[NEW_COLUMN, LONGER_STATE]).unwrap();
+        assert_eq!((schema, version(&connection)), (3, 3));
+        assert_eq!(verified.head.audit.last, 3);
+        let state = open_row(&connection, &keys, 3, Table::Authenticator, ONLY_ROW).unwrap().unwrap();
+        assert_eq!(state.as_slice(), b"state and more");
+
+        // All steps seen: nothing happens.
+        let generation = verified.head.generation;
+        let verified =
+            migrate(&connection, &keys, &mut schema, verified, &[NEW_COLUMN, LONGER_STATE]).unwrap();
+        assert_eq!((schema, verified.head.generation), (3, generation));
+
+        // The old form is no form any more, and today's program leaves the store alone.
+        assert!(verify(&connection, &keys, 1).is_err());
+        drop(connection);
+        let newer = schema::open(&path).map(|_| ()).unwrap_err();
+        assert!(matches!(newer, StoreError::Newer { found: 3, known: SCHEMA_VERSION }), "{newer}");
+    }
+
+    #[test]
+    fn a_step_that_fails_leaves_the_store_as_it_was() {
+        let directory = tempfile::tempdir().unwrap();
+        let (connection, keys) = (store_of_version_1(&directory.path().join("wallet.db")), keys());
+        let mut schema = 1;
+        let verified = verify(&connection, &keys, 1).unwrap();
+        migrate(&connection, &keys, &mut schema, verified, &[FAILING]).map(|_| ()).unwrap_err();
+        assert_eq!((schema, version(&connection)), (1, 1));
+        verify(&connection, &keys, 1).unwrap();
+    }
+
+    #[test]
+    fn a_version_number_put_forward_or_back_opens_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let (connection, keys) = (store_of_version_1(&directory.path().join("wallet.db")), keys());
+        for schema in [0, 2] {
+            let error = verify(&connection, &keys, schema).map(|_| ()).unwrap_err();
+            assert!(matches!(error, StoreError::Altered { table: Table::Head, .. }), "{error}");
+        }
+    }
+}

@@ -384,3 +384,22 @@ fn debug_output_and_errors_tell_no_secret() {
     let key = fwp_store::DataKey::from_bytes([0xab; 32]);
     assert_eq!(format!("{key:?}"), "DataKey(..)");
 }
+
+#[test]
+fn two_hundred_cards_of_one_moment_enter_and_keep_their_order() {
+    let home = Home::new();
+    let mut store = home.create();
+    let mut changes = Changes::new();
+    let mut ids: Vec<_> = (1..=100).map(|n| changes.add_card(card(n)).unwrap()).collect();
+    store.commit(changes, Durability::Lazy).unwrap();
+    ids.extend((101..=200).map(|n| {
+        let mut changes = Changes::new();
+        let id = changes.add_card(card(n)).unwrap();
+        store.commit(changes, Durability::Lazy).unwrap();
+        id
+    }));
+    drop(store);
+    let store = home.open();
+    assert_eq!(store.cards().map(|record| record.id).collect::<Vec<_>>(), ids);
+    assert!(store.cards().zip(1..).all(|(record, n)| record.card == card(n)));
+}

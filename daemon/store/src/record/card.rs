@@ -5,6 +5,7 @@ use fwp::Credential;
 use fwp_cose::cbor::{self, Fields, Map, Value};
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 /// Most bytes of a card's label.
 const MAX_LABEL: usize = 1024;
@@ -58,12 +59,15 @@ pub struct CardRecord {
 }
 
 impl CardId {
-    /// 42 bits of milliseconds (until the year 2109), 5 bits for the cards of one commit, 16 random ones. Should two be
-    /// the same nevertheless, the later card is refused.
-    pub(crate) fn new(enrolled_unix_ms: i64, index: usize, random: u16) -> Self {
+    /// 42 bits of milliseconds (until the year 2109) and 21 random ones, or the next number after the last that this process
+    /// drew, whichever is greater. Should a clock that was set back give a number twice, the later card is refused.
+    pub(crate) fn new(enrolled_unix_ms: i64, random: u32) -> Self {
+        static LAST: AtomicI64 = AtomicI64::new(0);
         let milliseconds = enrolled_unix_ms.clamp(1, (1 << 42) - 1);
-        let index = i64::try_from(index % 32).unwrap_or(0);
-        Self(milliseconds << 21 | index << 16 | i64::from(random))
+        let drawn = milliseconds << 21 | i64::from(random >> 11);
+        let next = |last: i64| drawn.max(last.saturating_add(1));
+        let last = LAST.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(next(last)));
+        Self(next(last.unwrap_or_else(|last| last)))
     }
 
     /// The number, positive.

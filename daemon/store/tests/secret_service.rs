@@ -1,0 +1,284 @@
+//! The key slot in the desktop's keyring, with a real gnome-keyring-daemon on a private session bus.
+//!
+//! Without arguments it runs every scenario, each in a process of its own that finds its bus in the environment.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr
+)]
+
+use dbus_secret_service_keyring_store as keyring;
+use fwp_store::slot::{KeyFile, KeySlot, SecretServiceSlot, SlotError, SlotKind};
+use fwp_store::{Found, Store, StoreError, WalletId, open};
+use keyring_core::api::CredentialStoreApi;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A moment, in milliseconds since 1970.
+const THEN: i64 = 1_790_000_000_000;
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// What is on the private bus.
+#[derive(Clone, Copy, PartialEq)]
+enum Session {
+    NoBus,
+    BusOnly,
+    KeyringWithoutCollection,
+    UnlockedKeyring,
+}
+
+type Scenario = (&'static str, Session, fn(&Path));
+
+const SCENARIOS: &[Scenario] = &[
+    ("a_wallet_is_made_and_opened_with_the_keyring", Session::UnlockedKeyring, made_and_opened),
+    ("two_wallets_have_two_keys", Session::UnlockedKeyring, two_wallets),
+    ("keyring_and_key_file_open_the_same_wallet", Session::UnlockedKeyring, both_slots),
+    ("a_key_that_was_deleted_is_missing", Session::UnlockedKeyring, deleted_key),
+    ("another_key_in_its_place_is_named", Session::UnlockedKeyring, other_key),
+    ("a_locked_keyring_is_named", Session::UnlockedKeyring, locked_keyring),
+    ("a_keyring_that_never_answers_is_given_up", Session::UnlockedKeyring, hanging_keyring),
+    ("a_session_without_a_default_keyring_is_named", Session::KeyringWithoutCollection, no_collection),
+    ("a_bus_without_a_keyring_is_named", Session::BusOnly, no_service),
+    ("no_bus_is_named", Session::NoBus, no_service),
+];
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [flag, name, directory] = arguments.as_slice()
+        && flag == "--scenario"
+    {
+        let scenario = SCENARIOS.iter().find(|(known, ..)| known == name).unwrap();
+        return scenario.2(Path::new(directory));
+    }
+    let filter = arguments.iter().find(|argument| !argument.starts_with('-'));
+    let mut failed = 0;
+    for (name, session, _) in SCENARIOS {
+        if filter.is_some_and(|filter| !name.contains(filter.as_str())) {
+            continue;
+        }
+        let passed = run(name, *session);
+        println!("test {name} ... {}", if passed { "ok" } else { "FAILED" });
+        failed += usize::from(!passed);
+    }
+    assert_eq!(failed, 0, "scenarios failed");
+}
+
+/// Ends the process with the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn run(name: &str, session: Session) -> bool {
+    let directory = tempfile::tempdir().unwrap();
+    let environment = |command: &mut Command, address: &str| {
+        command
+            .env("DBUS_SESSION_BUS_ADDRESS", address)
+            .env("HOME", directory.path())
+            .env("XDG_RUNTIME_DIR", directory.path())
+            .env("XDG_DATA_HOME", directory.path().join("data"))
+            .env_remove("DISPLAY")
+            .env_remove("WAYLAND_DISPLAY")
+            .env_remove("GNOME_KEYRING_CONTROL");
+    };
+    let (bus, address) = if session == Session::NoBus {
+        (None, format!("unix:path={}", directory.path().join("no-bus").display()))
+    } else {
+        let (bus, address) = start_bus(directory.path());
+        (Some(bus), address)
+    };
+    let keyring = match session {
+        Session::NoBus | Session::BusOnly => None,
+        Session::KeyringWithoutCollection | Session::UnlockedKeyring => {
+            let mut command = Command::new("gnome-keyring-daemon");
+            environment(&mut command, &address);
+            Some(start_keyring(command, session))
+        }
+    };
+    let mut scenario = Command::new(std::env::current_exe().unwrap());
+    environment(&mut scenario, &address);
+    if let Some(Running(keyring)) = &keyring {
+        scenario.env("KEYRING_PID", keyring.id().to_string());
+    }
+    let status = scenario.args(["--scenario", name]).arg(directory.path()).status().unwrap();
+    drop((keyring, bus));
+    status.success()
+}
+
+/// A session bus of our own, without the services that are installed on this machine.
+fn start_bus(directory: &Path) -> (Running, String) {
+    let config = directory.join("bus.conf");
+    let text = format!(
+        "<busconfig><type>session</type><listen>unix:path={}</listen><policy context=\"default\">\
+         <allow send_destination=\"*\" eavesdrop=\"true\"/><allow eavesdrop=\"true\"/><allow own=\"*\"/></policy></busconfig>",
+        directory.join("bus").display()
+    );
+    std::fs::write(&config, text).unwrap();
+    let mut bus = Command::new("dbus-daemon")
+        .arg(format!("--config-file={}", config.display()))
+        .args(["--nofork", "--print-address=1"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("dbus-daemon is needed for this test");
+    let mut address = String::new();
+    BufReader::new(bus.stdout.take().unwrap()).read_line(&mut address).unwrap();
+    (Running(bus), address.trim().to_owned())
+}
+
+fn start_keyring(mut command: Command, session: Session) -> Running {
+    command.args(["--foreground", "--components=secrets"]).stdin(Stdio::piped()).stdout(Stdio::null());
+    command.stderr(Stdio::null());
+    if session == Session::UnlockedKeyring {
+        command.arg("--unlock");
+    }
+    let mut keyring = command.spawn().expect("gnome-keyring-daemon is needed for this test");
+    if session == Session::UnlockedKeyring {
+        keyring.stdin.take().unwrap().write_all(b"password").unwrap();
+    }
+    Running(keyring)
+}
+
+fn slot() -> SecretServiceSlot {
+    SecretServiceSlot::new(DEADLINE)
+}
+
+/// Makes a wallet as soon as the keyring is on the bus.
+fn create(directory: &Path) -> Store {
+    let begun = Instant::now();
+    loop {
+        let Found::Nothing(vacant) = open(directory).unwrap() else { panic!("there is a wallet") };
+        match vacant.create(&[&slot()], THEN) {
+            Ok(store) => return store,
+            Err(StoreError::Slot { source: SlotError::NoService(_), .. }) if begun.elapsed() < DEADLINE => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// Why the keyring does not open the wallet.
+fn problem(directory: &Path) -> SlotError {
+    let Found::Wallet(locked) = open(directory).unwrap() else { panic!("there is no wallet") };
+    let StoreError::NoSlotOpens { mut tried } = locked.unlock(&[&slot()], None).unwrap_err().error else {
+        panic!("another error")
+    };
+    assert_eq!((tried.len(), tried[0].0), (1, SlotKind::SecretService));
+    tried.remove(0).1
+}
+
+fn open_with(directory: &Path, slot: &dyn KeySlot) -> Store {
+    let Found::Wallet(locked) = open(directory).unwrap() else { panic!("there is no wallet") };
+    locked.unlock(&[slot], None).unwrap()
+}
+
+fn wallet(directory: &Path) -> PathBuf {
+    directory.join("wallet")
+}
+
+fn made_and_opened(directory: &Path) {
+    let store = create(&wallet(directory));
+    let id = store.wallet_id();
+    assert_eq!(store.slots().unwrap()[0].1, SlotKind::SecretService);
+    drop(store);
+    assert_eq!(open_with(&wallet(directory), &slot()).wallet_id(), id);
+}
+
+fn two_wallets(directory: &Path) {
+    let (first, second) = (directory.join("first"), directory.join("second"));
+    let ids = [create(&first).wallet_id(), create(&second).wallet_id()];
+    assert_ne!(item(&ids[0]).get_secret().unwrap(), item(&ids[1]).get_secret().unwrap());
+    open_with(&first, &slot());
+    open_with(&second, &slot());
+}
+
+fn both_slots(directory: &Path) {
+    let file = KeyFile::new(directory.join("wallet.key"));
+    let mut store = create(&wallet(directory));
+    store.add_slot(&file, THEN).unwrap();
+    drop(store);
+    open_with(&wallet(directory), &file);
+    open_with(&wallet(directory), &slot());
+}
+
+/// The slot's item in the keyring.
+fn item(id: &WalletId) -> keyring_core::Entry {
+    let user = format!("wallet-{id}");
+    keyring::Store::new().unwrap().build("io.github.fwpd", &user, None).unwrap()
+}
+
+fn deleted_key(directory: &Path) {
+    let id = create(&wallet(directory)).wallet_id();
+    item(&id).delete_credential().unwrap();
+    let problem = problem(&wallet(directory));
+    assert!(matches!(problem, SlotError::Missing(_)), "{problem}");
+}
+
+fn other_key(directory: &Path) {
+    let id = create(&wallet(directory)).wallet_id();
+    item(&id).set_secret(&[7; 32]).unwrap();
+    let other = problem(&wallet(directory));
+    assert!(matches!(other, SlotError::OtherKey), "{other}");
+    item(&id).set_secret(b"short").unwrap();
+    let malformed = problem(&wallet(directory));
+    assert!(matches!(malformed, SlotError::Malformed(_)), "{malformed}");
+}
+
+fn locked_keyring(directory: &Path) {
+    drop(create(&wallet(directory)));
+    let locked = Command::new("dbus-send")
+        .args(["--session", "--print-reply", "--dest=org.freedesktop.secrets", "/org/freedesktop/secrets"])
+        .args([
+            "org.freedesktop.Secret.Service.Lock",
+            "array:objpath:/org/freedesktop/secrets/collection/login",
+        ])
+        .stdout(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(locked.success());
+    let problem = problem(&wallet(directory));
+    assert!(matches!(problem, SlotError::Locked(_)), "{problem}");
+}
+
+fn hanging_keyring(directory: &Path) {
+    drop(create(&wallet(directory)));
+    let pid = std::env::var("KEYRING_PID").unwrap();
+    assert!(Command::new("kill").args(["-STOP", &pid]).status().unwrap().success());
+    let Found::Wallet(locked) = open(&wallet(directory)).unwrap() else { panic!("there is no wallet") };
+    let slot = SecretServiceSlot::new(Duration::from_secs(1));
+    let error = locked.unlock(&[&slot], None).unwrap_err().error;
+    let StoreError::NoSlotOpens { tried } = &error else { panic!("{error}") };
+    assert!(matches!(tried[0].1, SlotError::TimedOut { seconds: 1 }), "{error}");
+}
+
+fn no_collection(directory: &Path) {
+    let begun = Instant::now();
+    let error = loop {
+        let Found::Nothing(vacant) = open(&wallet(directory)).unwrap() else { panic!("there is a wallet") };
+        match vacant.create(&[&slot()], THEN).unwrap_err() {
+            StoreError::Slot { source: SlotError::NoService(_), .. } if begun.elapsed() < DEADLINE => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            error => break error,
+        }
+    };
+    assert!(matches!(error, StoreError::Slot { source: SlotError::Missing(_), .. }), "{error}");
+    assert!(matches!(open(&wallet(directory)).unwrap(), Found::Nothing(_)));
+}
+
+fn no_service(directory: &Path) {
+    let Found::Nothing(vacant) = open(&wallet(directory)).unwrap() else { panic!("there is a wallet") };
+    let error = vacant.create(&[&slot()], THEN).unwrap_err();
+    assert!(matches!(error, StoreError::Slot { source: SlotError::NoService(_), .. }), "{error}");
+    assert!(matches!(open(&wallet(directory)).unwrap(), Found::Nothing(_)));
+}
