@@ -11,8 +11,8 @@ const ABOUT: &str = "Your payment wallet: cards from your bank, payments that yo
 const LONG_ABOUT: &str = "\
 Your payment wallet: cards from your bank, payments that you approve.
 
-The wallet itself is a program in the background (fwpd). It keeps your cards and lets your security key sign exactly
-what you were shown. fwpctl is its command line: results go to standard output, everything else to standard error or
+The wallet itself is a program in the background (fwpd). It keeps your cards and lets your security key sign exactly \
+what you were shown. fwpctl is its command line: results go to standard output, everything else to standard error or \
 your terminal, and each way to end has an exit status of its own.";
 
 const EXAMPLES: &str = "\
@@ -55,10 +55,10 @@ Examples:
   fwpctl enroll https://bank.example/offer/8f3a
   fwpctl enroll offer.json --host bank.example --attestation attestation.json --cards cards.json
 
-From a URL everything happens by itself: the offer is fetched, you are asked, a key is made, the bank checks it and
+From a URL everything happens by itself: the offer is fetched, you are asked, a key is made, the bank checks it and \
 issues the cards. The bank can only name an rpId that its own host belongs to; you see it before you say yes.
 
-From a file there are two steps in one run. First the attestation of the new key is written (--attestation); send it
+From a file there are two steps in one run. First the attestation of the new key is written (--attestation); send it \
 to your bank. Then put the bank's answer where --cards says, while fwpctl waits for it.")]
     Enroll(EnrollArgs),
 
@@ -122,13 +122,13 @@ Ctrl-C aborts the payment: nothing is authorized then.")]
 
     /// Check that everything is in order
     #[command(after_long_help = "\
-Looks at the bus, the daemon, the dialog that asks you, the store, the cards, the authenticators and the clock (a bank
+Looks at the bus, the daemon, the dialog that asks you, the store, the cards, the authenticators and the clock (a bank \
 refuses an authorization that is more than some minutes off). Each line says what to do where something is wrong.")]
     Doctor,
 
     /// Ask the wallet's questions on this terminal, until Ctrl-C
     #[command(after_long_help = "\
-For a machine without a desktop: leave it running in a terminal, and payments of browsers and other programs are asked
+For a machine without a desktop: leave it running in a terminal, and payments of browsers and other programs are asked \
 here. A desktop's own dialog takes over when it starts.
 
 With --yes every payment of every program of yours is approved without a question. That is for tests.")]

@@ -141,7 +141,8 @@ fn text(url: &OfferUrl, mut response: Response<Body>, limit: u64) -> Result<Stri
         };
         return Err(Error::Status { origin, status: status.as_u16(), complaint });
     }
-    match response.body_mut().with_config().limit(limit).read_to_vec() {
+    // The client refuses an answer that reaches its limit; ours may be reached.
+    match response.body_mut().with_config().limit(limit + 1).read_to_vec() {
         Ok(bytes) => String::from_utf8(bytes).map_err(|_| Error::NotText { origin }),
         Err(ureq::Error::BodyExceedsLimit(_)) => Err(Error::TooLarge { origin, limit }),
         Err(error) => Err(unreachable(url, &error)),
