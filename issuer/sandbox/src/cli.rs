@@ -8,7 +8,7 @@ use std::path::PathBuf;
 ///
 /// Test keys, test money, loopback only. A first round, with `fwpctl` as the wallet:
 ///
-///   fwp-sandbox serve --listen 127.0.0.1:8080 --dir /tmp/sandbox &
+///   fwp-sandbox serve --listen 127.0.0.1:8080 --dir sandbox &
 ///   fwpctl enroll http://localhost:8080/bank/offer
 ///   fwp-sandbox order > request.json
 ///   fwpctl pay request.json > assertion.json
