@@ -63,6 +63,8 @@ error_names! {
     CardTied,
     /// Too many wrong PINs: the authenticator doesn't take any more.
     PinBlocked,
+    /// Three wrong PINs in a row: begin again (a security key has to be unplugged first).
+    PinAuthBlocked,
     /// The authenticator has no PIN yet: `fwpctl pin set`.
     PinNotSet,
     /// The new PIN breaks the authenticator's rules (too short, too long).

@@ -210,6 +210,8 @@ pub struct ConsentDetails {
     pub host: Option<String>,
     /// The issuer's name for itself (enroll).
     pub issuer_name: Option<String>,
+    /// The user, as the issuer calls them (enroll).
+    pub user_name: Option<String>,
     /// The kind of authenticator that makes the key (enroll).
     pub authenticator: Option<String>,
     /// The authenticator's name (enroll).

@@ -1,0 +1,201 @@
+//! The configuration file: TOML, every setting optional, unknown ones refused.
+//!
+//! ```toml
+//! claim-origin = "any"          # who may name a payee host: "any" caller with a wallet, or "none"
+//!
+//! [deadlines]                   # seconds
+//! prompt = 300                  # for the user to answer a prompt
+//! show = 900                    # from the creation of a payment or enrollment to Show or Start
+//! sign = 300                    # for a ceremony at an authenticator, PIN and touch included
+//! complete = 900                # for Complete or Retry after a Response, and for cards after an attestation
+//!
+//! [policy]                      # seconds
+//! cool-down = 2                 # after the user declined
+//!
+//! [limits]                      # per user
+//! payments = 16
+//! enrollments = 4
+//! ```
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+
+/// What can be set.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Config {
+    /// Who may name a payee host.
+    pub claim_origin: ClaimOrigin,
+    /// How long things may take.
+    pub deadlines: Deadlines,
+    /// What the wallet insists on.
+    pub policy: Policy,
+    /// How many objects a user may have at a time.
+    pub limits: Limits,
+}
+
+/// Who may name a payee host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClaimOrigin {
+    /// Every program of a user who has a wallet: within one UID, nothing tells a browser from another program.
+    #[default]
+    Any,
+    /// Nobody: no payments.
+    None,
+}
+
+/// How long things may take.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Deadlines {
+    /// For the user to answer a prompt.
+    #[serde(deserialize_with = "seconds")]
+    pub prompt: Duration,
+    /// From the creation of a payment or enrollment to Show or Start.
+    #[serde(deserialize_with = "seconds")]
+    pub show: Duration,
+    /// For a ceremony at an authenticator, PIN and touch included.
+    #[serde(deserialize_with = "seconds")]
+    pub sign: Duration,
+    /// For the payee to complete or retry an authorized payment, and for the issuer to answer an attestation with cards.
+    #[serde(deserialize_with = "seconds")]
+    pub complete: Duration,
+}
+
+/// What the wallet insists on.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Policy {
+    /// No prompt for this long after the user declined.
+    #[serde(deserialize_with = "seconds_or_none")]
+    pub cool_down: Duration,
+}
+
+/// How many objects a user may have at a time.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Limits {
+    /// Payments that aren't closed.
+    pub payments: usize,
+    /// Enrollments that aren't closed.
+    pub enrollments: usize,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            prompt: Duration::from_secs(300),
+            show: Duration::from_secs(900),
+            sign: Duration::from_secs(300),
+            complete: Duration::from_secs(900),
+        }
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { cool_down: Duration::from_secs(2) }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { payments: 16, enrollments: 4 }
+    }
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file can't be read.
+    #[error("{}: {source}", path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file has a mistake in it.
+    #[error("{}: {source}", path.display())]
+    Parse {
+        /// Which file.
+        path: PathBuf,
+        /// Where, and what.
+        source: Box<toml::de::Error>,
+    },
+}
+
+impl Config {
+    /// The deadlines of the life cycles.
+    pub fn deadlines(&self) -> fwp_wallet::Deadlines {
+        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        fwp_wallet::Deadlines {
+            show_ms: millis(self.deadlines.show),
+            answer_ms: millis(self.deadlines.prompt),
+            sign_ms: millis(self.deadlines.sign),
+            complete_ms: millis(self.deadlines.complete),
+            cool_down_ms: millis(self.policy.cool_down),
+        }
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// [`ConfigError`], naming the line.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        toml::from_str(&text)
+            .map_err(|source| ConfigError::Parse { path: path.to_owned(), source: Box::new(source) })
+    }
+}
+
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let seconds = std::num::NonZeroU32::deserialize(deserializer)?;
+    Ok(Duration::from_secs(seconds.get().into()))
+}
+
+fn seconds_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    Ok(Duration::from_secs(u32::deserialize(deserializer)?.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_set_has_its_default() {
+        let config: Config = toml::from_str("[deadlines]\nprompt = 5").unwrap();
+        assert_eq!(config.deadlines.prompt, Duration::from_secs(5));
+        assert_eq!(config.deadlines.sign, Deadlines::default().sign);
+        assert_eq!(config.limits, Limits::default());
+    }
+
+    #[test]
+    fn the_documented_file_says_the_defaults() {
+        let documented: String = include_str!("config.rs")
+            .lines()
+            .skip_while(|line| *line != "//! ```toml")
+            .skip(1)
+            .take_while(|line| *line != "//! ```")
+            .map(|line| format!("{}\n", line.trim_start_matches("//!")))
+            .collect();
+        assert_eq!(toml::from_str::<Config>(&documented).unwrap(), Config::default());
+    }
+
+    #[test]
+    fn mistakes_are_refused_naming_the_setting() {
+        for (text, named) in [
+            ("deadline = 3", "deadline"),
+            ("[deadlines]\nprompt = 0", "prompt"),
+            ("[limits]\npayments = -1", "payments"),
+            ("claim-origin = \"all\"", "claim-origin"),
+        ] {
+            let error = toml::from_str::<Config>(text).unwrap_err().to_string();
+            assert!(error.contains(named), "{error}");
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! Enrollments as objects. Their life is decided by [`fwp_wallet::enrollment`]; `life` does what it wants done.
+
+mod life;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use fwp::PayeeHost;
+use fwp::enrollment::{Attestation, IssuedCard, Offer};
+use fwp_dbus::interfaces::{ENROLLMENT, ENROLLMENT_PREFIX, Interface};
+use fwp_dbus::types::EnrollmentOptions;
+use fwp_dbus::{Error, ErrorName};
+use fwp_store::Changes;
+use fwp_store::Durability;
+use fwp_store::record::{AuditEvent, AuditKind, AuthenticatorRef, CardId, NewCard};
+use fwp_wallet::enrollment::{CardsToStore, Enrollment as Machine, EnrollmentError, EnrollmentState, Event};
+use tokio::sync::mpsc;
+use zbus::names::OwnedUniqueName;
+use zbus::{Message, OwnedObjectPath};
+
+use crate::agents::Agent;
+use crate::authenticators::Kind;
+use crate::call::{Call, Caller, Failure};
+use crate::floor::Turn;
+use crate::interrupts::Interrupter;
+use crate::objects::{Object, Properties, variant};
+use crate::wallets::Wallet;
+use crate::{clock, credentials, tokens};
+
+/// Most cards in one wallet.
+const MAX_CARDS: usize = 1000;
+
+/// The user's open enrollments.
+#[derive(Debug, Default)]
+pub(crate) struct Enrollments {
+    open: RefCell<HashMap<String, Rc<Enrollment>>>,
+}
+
+/// One enrollment.
+#[derive(Debug)]
+pub(crate) struct Enrollment {
+    path: OwnedObjectPath,
+    owner: OwnedUniqueName,
+    authenticator: Kind,
+    machine: RefCell<Machine>,
+    /// What is to be done, in order.
+    tasks: mpsc::UnboundedSender<life::Task>,
+    /// Who asks the user, since Start.
+    agent: RefCell<Option<Rc<Agent>>>,
+    /// The floor, while it is this enrollment's.
+    turn: RefCell<Option<Turn>>,
+    /// Ends the question or ceremony with this number.
+    current: RefCell<Option<(u32, Interrupter)>>,
+    attestation: RefCell<Option<Attestation>>,
+    aaguid: RefCell<[u8; 16]>,
+    /// More than the life cycle's reason tells of why it ended.
+    failure: RefCell<Option<Error>>,
+    /// Held while cards are stored: what is acknowledged is kept, so nothing ends in the middle of it.
+    storing: tokio::sync::Mutex<()>,
+}
+
+/// Checks an offer and makes the object.
+///
+/// # Errors
+/// `InvalidRequest`, `AccessDenied`, `NotFound`, `LimitsExceeded`.
+pub(crate) fn begin(
+    wallet: &Rc<Wallet>,
+    caller: &Caller,
+    offer: &str,
+    attested_host: &str,
+    options: &EnrollmentOptions,
+) -> Result<OwnedObjectPath, Error> {
+    let config = &wallet.context.config;
+    let offer = Offer::parse(offer).map_err(invalid)?;
+    let host = PayeeHost::parse(attested_host).map_err(|error| invalid(format!("attested_host: {error}")))?;
+    let authenticator = match &options.authenticator {
+        None => Kind::Software,
+        Some(path) => Kind::from_path(path.as_str())
+            .ok_or_else(|| Error::new(ErrorName::NotFound, "there is no such authenticator"))?,
+    };
+    let replace = options.replace.unwrap_or(false);
+    let machine = Machine::new(offer, host.as_str(), replace, config.deadlines(), clock::moment())
+        .map_err(|error| Error::new(ErrorName::AccessDenied, error.to_string()))?;
+    let mut open = wallet.enrollments.open.borrow_mut();
+    if open.len() >= config.limits.enrollments {
+        return Err(Error::new(ErrorName::LimitsExceeded, "too many enrollments are open; close one first"));
+    }
+    let (token, path) = tokens::new_object(ENROLLMENT_PREFIX)?;
+    let (tasks, to_do) = mpsc::unbounded_channel();
+    let enrollment = Rc::new(Enrollment {
+        path: path.clone(),
+        owner: caller.name.clone(),
+        authenticator,
+        machine: RefCell::new(machine),
+        tasks,
+        agent: RefCell::new(None),
+        turn: RefCell::new(None),
+        current: RefCell::new(None),
+        attestation: RefCell::new(None),
+        aaguid: RefCell::default(),
+        failure: RefCell::new(None),
+        storing: tokio::sync::Mutex::default(),
+    });
+    open.insert(token, Rc::clone(&enrollment));
+    tokio::task::spawn_local(life::live(Rc::clone(wallet), enrollment, to_do));
+    Ok(path)
+}
+
+fn invalid(error: impl std::fmt::Display) -> Error {
+    Error::new(ErrorName::InvalidRequest, error.to_string())
+}
+
+impl Enrollments {
+    /// The caller's enrollment at this path.
+    pub(crate) fn find(&self, path: &str, caller: &Caller) -> Option<Rc<Enrollment>> {
+        let token = path.strip_prefix(ENROLLMENT_PREFIX)?.strip_prefix('/')?;
+        self.open.borrow().get(token).filter(|enrollment| enrollment.owner == caller.name).cloned()
+    }
+
+    /// A connection ended: enrollments that it owned end with it, and so does what it, as the agent, had before the user.
+    pub(crate) fn connection_ended(&self, name: &OwnedUniqueName) {
+        for enrollment in self.all() {
+            if enrollment.owner == *name {
+                enrollment.happens(Event::OwnerVanished);
+            } else if enrollment.agent.borrow().as_ref().is_some_and(|agent| agent.owner == *name) {
+                enrollment.happens(Event::AgentVanished);
+            }
+        }
+    }
+
+    /// Ends all.
+    pub(crate) fn cancel_all(&self, reason: &Error) {
+        for enrollment in self.all() {
+            enrollment.failure.borrow_mut().get_or_insert_with(|| reason.clone());
+            enrollment.happens(Event::Cancel);
+        }
+    }
+
+    /// Whether none is open.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.open.borrow().is_empty()
+    }
+
+    fn all(&self) -> Vec<Rc<Enrollment>> {
+        self.open.borrow().values().cloned().collect()
+    }
+
+    fn forget(&self, enrollment: &Enrollment) {
+        self.open.borrow_mut().retain(|_, open| open.path != enrollment.path);
+    }
+}
+
+/// The object of one enrollment, for its owner.
+#[derive(Debug)]
+pub(crate) struct EnrollmentObject {
+    wallet: Rc<Wallet>,
+    enrollment: Rc<Enrollment>,
+}
+
+impl EnrollmentObject {
+    /// The object.
+    pub(crate) fn new(wallet: Rc<Wallet>, enrollment: Rc<Enrollment>) -> Self {
+        Self { wallet, enrollment }
+    }
+
+    fn start(&self) -> Result<(), Error> {
+        let state = self.enrollment.machine.borrow().state();
+        if state != EnrollmentState::Created {
+            return Err(refusal(&EnrollmentError::State(state)));
+        }
+        let agent = self.wallet.agents.serving(&self.enrollment.owner)?;
+        let turn = self.wallet.floor.take()?;
+        *self.enrollment.agent.borrow_mut() = Some(agent);
+        self.enrollment.step(Event::Start).map_err(|error| refusal(&error))?;
+        *self.enrollment.turn.borrow_mut() = Some(turn);
+        Ok(())
+    }
+
+    async fn store_cards(&self, cards: &str) -> Result<Vec<OwnedObjectPath>, Error> {
+        let issued = IssuedCard::parse_all(cards).map_err(invalid)?;
+        let (wallet, enrollment) = (&self.wallet, &self.enrollment);
+        let _storing = enrollment.storing.lock().await;
+        wallet.holdings.load(&wallet.vault).await?;
+        let check = |view: fwp_wallet::payment::View<'_>| {
+            let checked = enrollment.machine.borrow().check_cards(issued, view.cards)?;
+            Ok((checked, view.cards.len()))
+        };
+        let (cards, present) = wallet.holdings.view(check)?.map_err(|error| refusal(&error))?;
+        if present.saturating_add(cards.new.len()) > MAX_CARDS {
+            let text = format!("a wallet holds at most {MAX_CARDS} cards; remove some first");
+            return Err(Error::new(ErrorName::LimitsExceeded, text));
+        }
+        let (changes, ids) = self.changes(cards)?;
+        let stored = wallet.vault.write(|store| store.commit(changes, Durability::Durable)).await;
+        wallet.holdings.cards_changed();
+        stored?;
+        enrollment.happens(Event::Stored);
+        ids.into_iter().map(credentials::path).collect()
+    }
+
+    /// All cards or none.
+    fn changes(&self, cards: CardsToStore) -> Result<(Changes, Vec<CardId>), Error> {
+        let at_unix_ms = clock::now_ms();
+        let authenticator = AuthenticatorRef {
+            kind: self.enrollment.authenticator.in_store(),
+            aaguid: *self.enrollment.aaguid.borrow(),
+        };
+        let mut changes = Changes::new();
+        for replaced in cards.replaced {
+            let id = CardId::from_i64(replaced.0);
+            changes.remove_card(id).audit(AuditEvent::new(at_unix_ms, AuditKind::CardDeleted).card(id));
+        }
+        let mut ids = Vec::new();
+        for credential in cards.new {
+            let label = label(&credential.card.payment_network_id);
+            let credential = Arc::new(credential);
+            let card = NewCard { credential, label, enrolled_unix_ms: at_unix_ms, authenticator };
+            let id = changes
+                .add_card(card)
+                .map_err(|error| Error::new(ErrorName::StoreUnusable, error.to_string()))?;
+            changes.audit(AuditEvent::new(at_unix_ms, AuditKind::CardStored).card(id));
+            ids.push(id);
+        }
+        Ok((changes, ids))
+    }
+}
+
+/// What a card is called at first: its network's name; no account number.
+fn label(payment_network_id: &str) -> String {
+    payment_network_id.strip_prefix("https://").unwrap_or(payment_network_id).chars().take(200).collect()
+}
+
+fn refusal(error: &EnrollmentError) -> Error {
+    let (name, text) = match error {
+        EnrollmentError::State(state) => {
+            (ErrorName::InvalidState, format!("the enrollment is {}", state_text(*state)))
+        }
+        EnrollmentError::RpId { .. } => (ErrorName::AccessDenied, error.to_string()),
+        EnrollmentError::OtherKey { .. }
+        | EnrollmentError::Twice { .. }
+        | EnrollmentError::Present { .. }
+        | EnrollmentError::Empty => (ErrorName::InvalidRequest, error.to_string()),
+    };
+    Error::new(name, text)
+}
+
+fn state_text(state: EnrollmentState) -> &'static str {
+    match state {
+        EnrollmentState::Created => "created",
+        EnrollmentState::Interactive => "interactive",
+        EnrollmentState::Attested => "attested",
+        EnrollmentState::Closed => "closed",
+    }
+}
+
+impl Object for EnrollmentObject {
+    const INTERFACE: Interface = ENROLLMENT;
+
+    async fn call(&self, member: &str, call: &Call) -> Result<Message, Failure> {
+        match member {
+            "Start" => {
+                call.args::<()>()?;
+                self.start()?;
+                call.reply(&())
+            }
+            "StoreCards" => call.reply(&self.store_cards(&call.args::<String>()?).await?),
+            "Cancel" => {
+                call.args::<()>()?;
+                self.enrollment.step(Event::Cancel).map_err(|error| refusal(&error))?;
+                call.reply(&())
+            }
+            _ => Err(Failure::UnknownMethod),
+        }
+    }
+
+    fn properties(&self) -> Result<Properties, Failure> {
+        Ok(vec![("State", variant(state_text(self.enrollment.machine.borrow().state()))?)])
+    }
+}

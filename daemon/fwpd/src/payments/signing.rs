@@ -1,0 +1,145 @@
+//! From the user's yes to an FWP assertion: the ledger, AD, the authenticator, SAD, ESAD (FIDO Web Pay section 6, step 4).
+
+use ctap_core::ceremony::{AssertionRequest, GetAssertion};
+use fwp::FwpAssertion;
+use fwp::authorization::{EncryptError, Randomness, SignedAuthorizationData};
+use fwp_dbus::{Error, ErrorName};
+use fwp_store::Changes;
+use fwp_store::record::{AuditEvent, AuditKind, CardId};
+use fwp_wallet::{Approved, Authorizable, Card};
+
+use super::Payment;
+use crate::authenticators::{Kind, Piggyback, opener};
+use crate::ceremonies::{Subject, conduct};
+use crate::interrupts::Interrupts;
+use crate::wallets::Wallet;
+use crate::{clock, holdings};
+
+/// How often randomness is drawn again where it is no secret key (each: 2^-32).
+const DRAWS: usize = 4;
+
+/// Ties, signs and seals.
+///
+/// # Errors
+/// `CardTied`; what a ceremony fails with; the request is not tied to the card by this then.
+pub(super) async fn sign(
+    wallet: &Wallet,
+    payment: &Payment,
+    approved: Approved,
+    interrupts: &mut Interrupts,
+) -> Result<FwpAssertion, Error> {
+    let now = clock::moment();
+    let tied = wallet.holdings.ledger()?.tie(approved, now);
+    let authorizable = tied.map_err(|error| Error::new(ErrorName::CardTied, error.to_string()))?;
+    let piggyback = Piggyback::with(before_signing(wallet, &authorizable)?);
+    let signed = sign_tied(wallet, payment, &authorizable, &piggyback, interrupts).await;
+    let mut changes = payment.changes.borrow_mut();
+    piggyback.add_lazy(&mut changes);
+    if signed.is_err() && wallet.holdings.ledger()?.release(&authorizable) && piggyback.is_committed() {
+        let entry = authorizable.ledger_entry();
+        holdings::remove(&mut changes, &entry.payee_host, &entry.request_id);
+    }
+    signed
+}
+
+/// What has to be durable before the authenticator signs.
+fn before_signing(wallet: &Wallet, authorizable: &Authorizable) -> Result<Changes, Error> {
+    let now = clock::moment();
+    let mut changes = Changes::new();
+    for expired in wallet.holdings.ledger()?.expire(now) {
+        holdings::remove(&mut changes, &expired.payee_host, &expired.request_id);
+    }
+    holdings::put(&mut changes, authorizable.ledger_entry());
+    let consent = authorizable.consent();
+    changes.audit(
+        AuditEvent::new(now.unix_ms, AuditKind::PaymentAuthorizing)
+            .card(CardId::from_i64(authorizable.card().handle().0))
+            .payment(consent.payee_host(), consent.amount(), consent.currency()),
+    );
+    Ok(changes)
+}
+
+async fn sign_tied(
+    wallet: &Wallet,
+    payment: &Payment,
+    authorizable: &Authorizable,
+    piggyback: &Piggyback,
+    interrupts: &mut Interrupts,
+) -> Result<FwpAssertion, Error> {
+    let internal = |text: String| Error::new(ErrorName::Internal, text);
+    let card = authorizable.card();
+    let agent = payment.agent().ok_or_else(|| Error::new(ErrorName::NoAgent, "the agent went away"))?;
+    let kind = authenticator_of(wallet, card)?;
+
+    // AD (section 4.2).
+    let time_stamp = clock::time_stamp(clock::now_ms())
+        .ok_or_else(|| internal("the clock shows a time that no calendar has; set it".to_owned()))?;
+    let data = authorizable
+        .authorization_data(payment.platform_data.clone(), None, time_stamp)
+        .map_err(|error| internal(error.to_string()))?;
+
+    // SAD (section 4.3): authenticatorGetAssertion over SHA-256(AD).
+    let ceremony = GetAssertion::new(assertion_request(card, data.client_data_hash())?);
+    let subject = Subject {
+        authenticator: kind,
+        rp_id: Some(card.credential().rp_id.as_str().to_owned()),
+        purpose: "use",
+        payment: Some(payment.path.clone()),
+    };
+    let device = opener(kind, &wallet.vault, piggyback);
+    let assertion = conduct(ceremony, device, &subject, &agent, interrupts).await?;
+    let signed = data
+        .signed(assertion.authenticator_data, assertion.signature)
+        .map_err(|error| Error::new(ErrorName::AuthenticatorFailed, error.to_string()))?;
+
+    // ESAD (section 4.4), FWP assertion (section 4.5).
+    seal(&signed, card)
+}
+
+fn authenticator_of(wallet: &Wallet, card: &Card) -> Result<Kind, Error> {
+    let kind = wallet.holdings.authenticator(card.handle()).and_then(Kind::of_card);
+    kind.ok_or_else(|| {
+        Error::new(
+            ErrorName::NoAuthenticator,
+            "this version can't use the authenticator that holds the card's key",
+        )
+    })
+}
+
+fn assertion_request(card: &Card, client_data_hash: [u8; 32]) -> Result<AssertionRequest, Error> {
+    let credential = card.credential();
+    let credential_id = ctap_core::messages::CredentialId::new(credential.credential_id.as_bytes().to_vec())
+        .map_err(|error| Error::new(ErrorName::NoAuthenticator, error.to_string()))?;
+    Ok(AssertionRequest {
+        rp_id: credential.rp_id.as_str().to_owned(),
+        client_data_hash,
+        credential_id,
+        public_key: credential.public_key.clone(),
+        algorithm: credential.signature_algorithm,
+    })
+}
+
+fn seal(signed: &SignedAuthorizationData, card: &Card) -> Result<FwpAssertion, Error> {
+    let credential = card.credential();
+    let mut drawn = 0;
+    let sealed = loop {
+        drawn += 1;
+        match signed.encrypt(credential, &randomness()?) {
+            Err(EncryptError::UnusableRandomness) if drawn < DRAWS => {}
+            done => break done.map_err(|error| Error::new(ErrorName::Internal, error.to_string()))?,
+        }
+    };
+    Ok(FwpAssertion {
+        payment_network_id: credential.card.payment_network_id.clone(),
+        issuer_id: credential.card.issuer_id.clone(),
+        user_authorization: sealed.encode(),
+    })
+}
+
+fn randomness() -> Result<Randomness, Error> {
+    let mut drawn = Randomness { ephemeral_secret: [0; 32], content_key: [0; 32], iv: [0; 12] };
+    for part in [drawn.ephemeral_secret.as_mut_slice(), &mut drawn.content_key, &mut drawn.iv] {
+        getrandom::fill(part).map_err(|error| Error::new(ErrorName::Internal, error.to_string()))?;
+    }
+    Ok(drawn)
+}

@@ -1,0 +1,43 @@
+//! From a call to the object that it is for, as far as its caller may know of it.
+
+use std::rc::Rc;
+
+use fwp_dbus::interfaces::{CREDENTIAL_PREFIX, WALLET_PATH};
+use zbus::Message;
+
+use crate::authenticators::{AuthenticatorObject, Kind};
+use crate::call::{Call, Failure};
+use crate::credentials::{self, CredentialObject};
+use crate::enrollments::EnrollmentObject;
+use crate::objects::{dispatch, dispatch_parent};
+use crate::payments::PaymentObject;
+use crate::wallet_object::WalletObject;
+use crate::wallets::Wallets;
+
+/// Answers a call.
+///
+/// # Errors
+/// [`Failure`]; [`Failure::UnknownObject`] for what isn't there as well as for what is another's.
+pub(crate) async fn answer(wallets: &Wallets, call: &Call) -> Result<Message, Failure> {
+    let header = call.message.header();
+    let path = header.path().map(|path| path.as_str()).ok_or(Failure::UnknownObject)?;
+    let wallet = wallets.of(call.caller.uid)?;
+    if path == WALLET_PATH {
+        return dispatch(&WalletObject(wallet), call).await;
+    }
+    if let Some(payment) = wallet.payments.find(path, &call.caller) {
+        return dispatch(&PaymentObject::new(Rc::clone(&wallet), payment), call).await;
+    }
+    if let Some(enrollment) = wallet.enrollments.find(path, &call.caller) {
+        return dispatch(&EnrollmentObject::new(Rc::clone(&wallet), enrollment), call).await;
+    }
+    if let Some(kind) = Kind::from_path(path) {
+        return dispatch(&AuthenticatorObject::new(wallet, kind), call).await;
+    }
+    if path.starts_with(CREDENTIAL_PREFIX) {
+        let id = credentials::id_in(path).ok_or(Failure::UnknownObject)?;
+        let record = credentials::find(&wallet, id).await?.ok_or(Failure::UnknownObject)?;
+        return dispatch(&CredentialObject::new(wallet, record), call).await;
+    }
+    dispatch_parent(path, call)
+}

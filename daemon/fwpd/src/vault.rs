@@ -1,0 +1,196 @@
+//! A user's store, opened when it is first needed, made when there is first something to keep. Everything that waits for
+//! the disk or for a keyring runs on another thread than the bus.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use fwp_dbus::{Error, ErrorName};
+use fwp_store::slot::{KeyFile, KeySlot, SecretServiceSlot, SlotError};
+use fwp_store::{Found, Store, StoreError};
+
+use crate::clock;
+use crate::context::Bus;
+
+/// How long the keyring may take; a prompt of its own may wait for the user. Below the 25 s that callers usually wait.
+const KEYRING_DEADLINE: Duration = Duration::from_secs(20);
+
+/// A user's store.
+#[derive(Debug, Clone)]
+pub(crate) struct Vault(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    directory: PathBuf,
+    key_file: PathBuf,
+    bus: Bus,
+    open: Mutex<Option<Store>>,
+}
+
+impl Vault {
+    /// The store in `directory`; a key file, where one is used, is `key_file`.
+    pub(crate) fn new(directory: PathBuf, key_file: PathBuf, bus: Bus) -> Self {
+        Self(Arc::new(Inner { directory, key_file, bus, open: Mutex::new(None) }))
+    }
+
+    /// Reads; `None` where nothing was ever stored.
+    ///
+    /// # Errors
+    /// `StoreLocked`, `StoreUnusable`.
+    pub(crate) async fn read<R: Send + 'static>(
+        &self,
+        reader: impl FnOnce(Option<&Store>) -> Result<R, StoreError> + Send + 'static,
+    ) -> Result<R, Error> {
+        // An open store reads from memory mostly; that is not worth another thread.
+        if let Ok(open) = self.0.open.try_lock()
+            && let Some(store) = &*open
+        {
+            return reader(Some(store)).map_err(|error| refusal(&error));
+        }
+        self.elsewhere(move |inner| {
+            let mut open = inner.lock();
+            inner.open_existing(&mut open)?;
+            reader(open.as_ref())
+        })
+        .await
+    }
+
+    /// Writes; the store is made if there is none.
+    ///
+    /// # Errors
+    /// `StoreLocked`, `StoreUnusable`.
+    pub(crate) async fn write<R: Send + 'static>(
+        &self,
+        writer: impl FnOnce(&mut Store) -> Result<R, StoreError> + Send + 'static,
+    ) -> Result<R, Error> {
+        self.elsewhere(move |inner| inner.write(writer)).await
+    }
+
+    /// Writes if there is a store; what is of no interest in an empty wallet makes none.
+    ///
+    /// # Errors
+    /// `StoreLocked`, `StoreUnusable`.
+    pub(crate) async fn write_existing<R: Send + 'static>(
+        &self,
+        writer: impl FnOnce(&mut Store) -> Result<R, StoreError> + Send + 'static,
+    ) -> Result<Option<R>, Error> {
+        self.elsewhere(move |inner| match inner.has_store() {
+            true => inner.write(writer).map(Some),
+            false => Ok(None),
+        })
+        .await
+    }
+
+    /// As [`Vault::write`], for threads that may wait.
+    ///
+    /// # Errors
+    /// `StoreLocked`, `StoreUnusable`.
+    pub(crate) fn write_here<R>(
+        &self,
+        writer: impl FnOnce(&mut Store) -> Result<R, StoreError>,
+    ) -> Result<R, Error> {
+        self.0.write(writer).map_err(|error| refusal(&error))
+    }
+
+    /// As [`Vault::read`], for threads that may wait.
+    ///
+    /// # Errors
+    /// `StoreLocked`, `StoreUnusable`.
+    pub(crate) fn read_here<R>(
+        &self,
+        reader: impl FnOnce(Option<&Store>) -> Result<R, StoreError>,
+    ) -> Result<R, Error> {
+        let mut open = self.0.lock();
+        self.0.open_existing(&mut open).and_then(|()| reader(open.as_ref())).map_err(|error| refusal(&error))
+    }
+
+    async fn elsewhere<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner) -> Result<R, StoreError> + Send + 'static,
+    ) -> Result<R, Error> {
+        let inner = Arc::clone(&self.0);
+        match tokio::task::spawn_blocking(move || work(&inner)).await {
+            Ok(result) => result.map_err(|error| refusal(&error)),
+            Err(error) => {
+                tracing::error!(%error, "work on the store ended abruptly");
+                Err(Error::new(ErrorName::Internal, "the wallet's store failed; the wallet's log tells more"))
+            }
+        }
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, Option<Store>> {
+        // A thread that panicked has left a transaction that SQLite rolls back, or a store that says it is broken.
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has_store(&self) -> bool {
+        self.directory.join("wallet.db").exists()
+    }
+
+    fn open_existing(&self, open: &mut Option<Store>) -> Result<(), StoreError> {
+        if open.is_some() || !self.has_store() {
+            return Ok(());
+        }
+        if let Found::Wallet(locked) = fwp_store::open(&self.directory)? {
+            let (keyring, key_file) =
+                (SecretServiceSlot::new(KEYRING_DEADLINE), KeyFile::new(&self.key_file));
+            let slots: &[&dyn KeySlot] = match self.bus {
+                Bus::Session => &[&key_file, &keyring],
+                Bus::System => &[&key_file],
+            };
+            *open = Some(locked.unlock(slots, None).map_err(|refusal| refusal.error)?);
+        }
+        Ok(())
+    }
+
+    fn write<R>(&self, writer: impl FnOnce(&mut Store) -> Result<R, StoreError>) -> Result<R, StoreError> {
+        let mut open = self.lock();
+        self.open_existing(&mut open)?;
+        let store = match &mut *open {
+            Some(store) => store,
+            none => none.insert(self.create()?),
+        };
+        let result = writer(store);
+        if matches!(result, Err(StoreError::Broken)) {
+            *open = None;
+        }
+        result
+    }
+
+    /// On a session's bus the desktop's keyring guards the key; where there is none, and on the system's bus, a file does.
+    fn create(&self) -> Result<Store, StoreError> {
+        if self.bus == Bus::Session {
+            let keyring = SecretServiceSlot::new(KEYRING_DEADLINE);
+            match self.create_with(&keyring) {
+                Err(StoreError::Slot { source, .. }) => {
+                    tracing::warn!(%source, "no keyring guards the wallet's key: it stands in a file");
+                }
+                created_or_failed => return created_or_failed,
+            }
+        }
+        self.create_with(&KeyFile::new(&self.key_file))
+    }
+
+    fn create_with(&self, slot: &dyn KeySlot) -> Result<Store, StoreError> {
+        match fwp_store::open(&self.directory)? {
+            Found::Nothing(vacant) => vacant.create(&[slot], clock::now_ms()),
+            Found::Wallet(locked) => locked.unlock(&[slot], None).map_err(|refusal| refusal.error),
+        }
+    }
+}
+
+/// What a failing store means to a caller. The store's texts name files and records, never what is in them.
+fn refusal(error: &StoreError) -> Error {
+    tracing::warn!(%error, "the store refuses");
+    let may_open_later = |tried: &SlotError| {
+        matches!(tried, SlotError::NoService(_) | SlotError::Locked(_) | SlotError::TimedOut { .. })
+    };
+    match error {
+        StoreError::NoSlotOpens { tried } if tried.iter().any(|(_, error)| may_open_later(error)) => {
+            Error::new(ErrorName::StoreLocked, error.to_string())
+        }
+        error => Error::new(ErrorName::StoreUnusable, error.to_string()),
+    }
+}

@@ -1,0 +1,118 @@
+//! The users' wallets. One is there as soon as its user calls; its store is opened when it is needed.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use fwp_dbus::{Error, ErrorName};
+use zbus::names::OwnedUniqueName;
+
+use crate::agents::{Agent, Agents};
+use crate::call::{Failure, Uid};
+use crate::callers::Watch;
+use crate::context::{Bus, Context};
+use crate::enrollments::Enrollments;
+use crate::floor::Floor;
+use crate::holdings::Holdings;
+use crate::interrupts::Interrupter;
+use crate::payments::Payments;
+use crate::vault::Vault;
+
+/// One user's wallet.
+#[derive(Debug)]
+pub(crate) struct Wallet {
+    pub(crate) context: Rc<Context>,
+    pub(crate) floor: Floor,
+    pub(crate) vault: Vault,
+    pub(crate) holdings: Holdings,
+    pub(crate) agents: Agents,
+    pub(crate) payments: Payments,
+    pub(crate) enrollments: Enrollments,
+}
+
+/// The wallets of all users who have called.
+#[derive(Debug)]
+pub(crate) struct Wallets {
+    context: Rc<Context>,
+    own_uid: Uid,
+    by_uid: RefCell<HashMap<Uid, Rc<Wallet>>>,
+}
+
+impl Wallets {
+    /// No user has called yet.
+    pub(crate) fn new(context: Rc<Context>) -> Self {
+        Self { context, own_uid: rustix::process::getuid().as_raw(), by_uid: RefCell::default() }
+    }
+
+    /// The user's wallet.
+    ///
+    /// # Errors
+    /// `AccessDenied` for other users than the daemon's own on a session's bus.
+    pub(crate) fn of(&self, uid: Uid) -> Result<Rc<Wallet>, Failure> {
+        if self.context.bus == Bus::Session && uid != self.own_uid {
+            return Err(Failure::new(ErrorName::AccessDenied, "this wallet is another user's"));
+        }
+        Ok(Rc::clone(
+            self.by_uid.borrow_mut().entry(uid).or_insert_with(|| Rc::new(Wallet::new(&self.context, uid))),
+        ))
+    }
+
+    /// A connection ended: what it owned ends with it.
+    pub(crate) fn connection_ended(&self, uid: Uid, name: &OwnedUniqueName) {
+        let wallet = self.by_uid.borrow().get(&uid).map(Rc::clone);
+        if let Some(wallet) = wallet {
+            wallet.agents.connection_ended(name);
+            wallet.payments.connection_ended(name);
+            wallet.enrollments.connection_ended(name);
+        }
+    }
+
+    /// The daemon ends: all that is open ends, and whoever is asked or waits is told.
+    pub(crate) async fn shut_down(&self) {
+        let reason = Error::new(ErrorName::Aborted, "the wallet is shutting down");
+        let wallets: Vec<_> = self.by_uid.borrow().values().cloned().collect();
+        for wallet in &wallets {
+            wallet.payments.abort_all(&reason);
+            wallet.enrollments.cancel_all(&reason);
+        }
+        while wallets.iter().any(|wallet| !wallet.payments.is_empty() || !wallet.enrollments.is_empty()) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+impl Wallet {
+    fn new(context: &Rc<Context>, uid: Uid) -> Self {
+        let state_dir = &context.state_dir;
+        let (directory, key_file) = match context.bus {
+            Bus::Session => (state_dir.join("wallet"), state_dir.join("wallet.key")),
+            Bus::System => {
+                (state_dir.join("users").join(uid.to_string()), state_dir.join("keys").join(uid.to_string()))
+            }
+        };
+        Self {
+            context: Rc::clone(context),
+            floor: Floor::new(context.config.policy.cool_down),
+            vault: Vault::new(directory, key_file, context.bus),
+            holdings: Holdings::default(),
+            agents: Agents::default(),
+            payments: Payments::default(),
+            enrollments: Enrollments::default(),
+        }
+    }
+
+    /// Interrupts what one connection asked for and an agent serves, when either of them ends.
+    pub(crate) fn watch(
+        &self,
+        owner: &OwnedUniqueName,
+        agent: &Agent,
+        interrupter: &Interrupter,
+    ) -> [Watch; 2] {
+        let callers = &self.context.callers;
+        [
+            callers.watch(owner, interrupter, Error::new(ErrorName::Aborted, "its owner went away")),
+            callers.watch(&agent.owner, interrupter, Error::new(ErrorName::NoAgent, "the agent went away")),
+        ]
+    }
+}
