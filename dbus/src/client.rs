@@ -110,8 +110,14 @@ impl Client {
     pub async fn connect(connection: &Connection) -> Result<Self, ClientError> {
         let bus = zbus::fdo::DBusProxy::new(connection).await?;
         let name = WellKnownName::from_static_str(BUS_NAME)?;
-        bus.start_service_by_name(name.clone(), 0).await.map_err(zbus::Error::from)?;
-        let daemon = bus.get_name_owner(name.into()).await.map_err(zbus::Error::from)?;
+        // A bus starts only what has a service file, and says ServiceUnknown of a daemon that was started by hand.
+        let daemon = match bus.get_name_owner(name.clone().into()).await {
+            Ok(daemon) => daemon,
+            Err(_) => {
+                bus.start_service_by_name(name.clone(), 0).await.map_err(zbus::Error::from)?;
+                bus.get_name_owner(name.into()).await.map_err(zbus::Error::from)?
+            }
+        };
         let from_daemon = MatchRule::builder().msg_type(Type::Signal).sender(daemon.as_str()).build()?;
         let gone = MatchRule::builder()
             .msg_type(Type::Signal)
