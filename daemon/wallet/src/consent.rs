@@ -44,7 +44,8 @@ pub struct Approved {
 pub struct Authorizable {
     approved: Approved,
     entry: LedgerEntry,
-    first: bool,
+    /// Number of the tie, if it is the first of its request.
+    first: Option<u64>,
 }
 
 /// The card is not among those that were shown.
@@ -125,7 +126,7 @@ impl Approved {
         &self.card
     }
 
-    pub(crate) fn tied(self, entry: LedgerEntry, first: bool) -> Authorizable {
+    pub(crate) fn tied(self, entry: LedgerEntry, first: Option<u64>) -> Authorizable {
         Authorizable { approved: self, entry, first }
     }
 }
@@ -148,6 +149,10 @@ impl Authorizable {
 
     /// Whether this is the first authorization of the request. If so and nothing is handed out, the tie may be undone.
     pub fn is_first(&self) -> bool {
+        self.first.is_some()
+    }
+
+    pub(crate) fn first_tie(&self) -> Option<u64> {
         self.first
     }
 

@@ -46,11 +46,15 @@ pub struct CardTied {
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
     held: BTreeMap<(PayeeHost, String), Held>,
+    /// Number of the last tie.
+    ties: u64,
 }
 
 #[derive(Clone, Debug)]
 struct Held {
     entry: LedgerEntry,
+    /// Which tie made it or used it last.
+    tie: u64,
     /// When it was made or last used; when it was read, for one that the store gave back.
     since_monotonic_ms: u64,
     /// Its age when it was read, as far as the clock can be believed.
@@ -70,9 +74,9 @@ impl Ledger {
             let age = now.unix_ms.saturating_sub(entry.authorized_unix_ms);
             let key = (entry.payee_host.clone(), entry.request_id.clone());
             let age_then_ms = u64::try_from(age).unwrap_or(0);
-            (key, Held { entry, since_monotonic_ms: now.monotonic_ms, age_then_ms })
+            (key, Held { entry, tie: 0, since_monotonic_ms: now.monotonic_ms, age_then_ms })
         });
-        Self { held: held.collect() }
+        Self { held: held.collect(), ties: 0 }
     }
 
     /// Ties an approved payment to its card, or refuses it. An entry that is there already is held for another 660 s.
@@ -95,17 +99,24 @@ impl Ledger {
             return Err(CardTied { seconds: held.age_ms(now) / 1000 });
         }
         let first = before.is_none();
-        let held = Held { entry: entry.clone(), since_monotonic_ms: now.monotonic_ms, age_then_ms: 0 };
+        self.ties += 1;
+        let held = Held {
+            entry: entry.clone(),
+            tie: self.ties,
+            since_monotonic_ms: now.monotonic_ms,
+            age_then_ms: 0,
+        };
         self.held.insert(key, held);
-        Ok(approved.tied(entry, first))
+        Ok(approved.tied(entry, first.then_some(self.ties)))
     }
 
     /// Undoes the first tie of a request whose authorization was never handed out, and tells whether the store has
-    /// something to forget. The tie of a request that was authorized before stays.
+    /// something to forget. A request that was authorized before, or again since, stays tied.
     pub fn release(&mut self, authorizable: &Authorizable) -> bool {
         let entry = authorizable.ledger_entry();
-        authorizable.is_first()
-            && self.held.remove(&(entry.payee_host.clone(), entry.request_id.clone())).is_some()
+        let key = (entry.payee_host.clone(), entry.request_id.clone());
+        let is_its_own = self.held.get(&key).is_some_and(|held| Some(held.tie) == authorizable.first_tie());
+        is_its_own && self.held.remove(&key).is_some()
     }
 
     /// Lets go of what was held long enough, and tells what the store may forget.
