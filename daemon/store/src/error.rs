@@ -36,6 +36,12 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
     },
+    /// The database is gone and its log is still there.
+    #[error("there is {} without the database that it belongs to; restore that, or move the log away to begin anew", log.display())]
+    DatabaseMissing {
+        /// The log.
+        log: PathBuf,
+    },
     /// A newer version wrote the store.
     #[error(
         "the wallet has schema version {found}, this program knows up to {known}; use the newer program, nothing was changed"

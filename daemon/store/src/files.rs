@@ -2,6 +2,7 @@
 
 use crate::error::StoreError;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -44,6 +45,11 @@ impl WalletDirectory {
         self.path.join("wallet.db")
     }
 
+    /// The database's write-ahead log, as SQLite names it.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.path.join("wallet.db-wal")
+    }
+
     /// The database while it is made for the first time.
     pub(crate) fn unfinished(&self) -> PathBuf {
         self.path.join("wallet.new")
@@ -53,6 +59,11 @@ impl WalletDirectory {
     pub(crate) fn sync(&self) -> Result<(), StoreError> {
         File::open(&self.path).and_then(|directory| directory.sync_all()).map_err(file_error(&self.path))
     }
+}
+
+/// Whether there is anything at `path`, were it a link to nowhere.
+pub(crate) fn exists(path: &Path) -> bool {
+    !path.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound)
 }
 
 /// Makes an empty private file; fails if there is one.
@@ -69,4 +80,11 @@ pub(crate) fn make_private(path: &Path, mode: u32) -> Result<(), StoreError> {
         std::fs::set_permissions(path, permissions).map_err(file_error(path))?;
     }
     Ok(())
+}
+
+pub(crate) fn remove_if_there(path: &Path) -> Result<(), StoreError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(file_error(path)(error)),
+        _ => Ok(()),
+    }
 }

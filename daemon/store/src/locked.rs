@@ -2,7 +2,7 @@
 
 use crate::counter::OutsideCounter;
 use crate::error::StoreError;
-use crate::files::{WalletDirectory, file_error, make_private};
+use crate::files::{WalletDirectory, exists, file_error, make_private, remove_if_there};
 use crate::head::Head;
 use crate::migrate::migrate;
 use crate::record::{AuditEvent, AuditKind};
@@ -15,7 +15,6 @@ use crate::verify::{for_each_row, verify};
 use crate::writer::Writer;
 use rusqlite::Connection;
 use std::fmt;
-use std::io::ErrorKind;
 use std::path::Path;
 
 /// What is in a wallet's directory.
@@ -55,15 +54,20 @@ pub struct Refusal {
 /// Takes the wallet's directory (it is made if it is not there) for this process and looks at what is in it.
 ///
 /// # Errors
-/// [`StoreError::InUse`], [`StoreError::File`], [`StoreError::NotAWallet`], [`StoreError::Newer`],
-/// [`StoreError::Corrupt`], [`StoreError::Altered`].
+/// [`StoreError::InUse`], [`StoreError::File`], [`StoreError::NotAWallet`], [`StoreError::DatabaseMissing`],
+/// [`StoreError::Newer`], [`StoreError::Corrupt`], [`StoreError::Altered`].
 pub fn open(directory: &Path) -> Result<Found, StoreError> {
     let directory = WalletDirectory::take(directory)?;
-    let path = directory.database();
-    if path.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
-        return Ok(Found::Nothing(Vacant { directory }));
+    if exists(&directory.database()) {
+        return Locked::open(directory).map(Found::Wallet);
     }
-    Locked::open(directory).map(Found::Wallet)
+    // A log would be taken for the new database's, and is all that is left of the old one.
+    let log = directory.log();
+    if exists(&log) {
+        Err(StoreError::DatabaseMissing { log })
+    } else {
+        Ok(Found::Nothing(Vacant { directory }))
+    }
 }
 
 impl Vacant {
@@ -87,12 +91,7 @@ impl Vacant {
         // 2. A whole database under another name; one left over from a process that ended in the middle goes.
         let unfinished = self.directory.unfinished();
         for left_over in [unfinished.with_extension("new-journal"), unfinished.clone()] {
-            match std::fs::remove_file(&left_over) {
-                Err(error) if error.kind() != ErrorKind::NotFound => {
-                    return Err(file_error(&left_over)(error));
-                }
-                _ => {}
-            }
+            remove_if_there(&left_over)?;
         }
         let connection = schema::create(&unfinished)?;
         connection.execute_batch(&format!("BEGIN IMMEDIATE; {}", schema::ddl()))?;
@@ -119,6 +118,8 @@ impl Locked {
     fn open(directory: WalletDirectory) -> Result<Self, StoreError> {
         let path = directory.database();
         make_private(&path, 0o600)?;
+        // The second name of a database whose creation was interrupted between its last two steps.
+        remove_if_there(&directory.unfinished())?;
         let (connection, schema) = schema::open(&path)?;
         let wallet: Vec<u8> =
             connection.query_row("SELECT wallet_id FROM wallet WHERE id = 1", [], |row| row.get(0))?;

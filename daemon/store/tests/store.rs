@@ -403,3 +403,65 @@ fn two_hundred_cards_of_one_moment_enter_and_keep_their_order() {
     assert_eq!(store.cards().map(|record| record.id).collect::<Vec<_>>(), ids);
     assert!(store.cards().zip(1..).all(|(record, n)| record.card == card(n)));
 }
+
+#[test]
+fn a_log_without_its_database_is_named_and_kept() {
+    let home = Home::new();
+    let mut store = home.create();
+    add_card(&mut store, 1);
+    let log = home.wallet().join("wallet.db-wal");
+    let kept = std::fs::read(&log).unwrap();
+    drop(store);
+    std::fs::remove_file(home.database()).unwrap();
+    std::fs::write(&log, &kept).unwrap();
+    let error = open(&home.wallet()).unwrap_err();
+    assert!(
+        matches!(&error, StoreError::DatabaseMissing { log: named } if named.ends_with("wallet.db-wal")),
+        "{error}"
+    );
+    assert_eq!(std::fs::read(&log).unwrap(), kept);
+}
+
+#[test]
+fn a_creation_interrupted_before_its_last_step_is_a_wallet() {
+    let home = Home::new();
+    drop(home.create());
+    let second_name = home.wallet().join("wallet.new");
+    std::fs::hard_link(home.database(), &second_name).unwrap();
+    drop(home.open());
+    assert!(!second_name.exists());
+}
+
+/// What the loss of power may leave of the write-ahead log is some beginning of it: each is a store that opens, with the
+/// commits up to some moment and nothing after it.
+#[test]
+fn every_beginning_of_the_log_is_a_store_that_opens() {
+    let home = Home::new();
+    let mut store = home.create();
+    for n in 1..=6 {
+        let mut changes = Changes::new();
+        changes.add_card(card(n)).unwrap();
+        changes.audit(event(AuditKind::CardStored));
+        let durability = if n == 2 { Durability::Durable } else { Durability::Lazy };
+        store.commit(changes, durability).unwrap();
+    }
+    let database = std::fs::read(home.database()).unwrap();
+    let log = std::fs::read(home.wallet().join("wallet.db-wal")).unwrap();
+    let mut seen = std::collections::BTreeSet::new();
+    let lengths = (0..log.len()).step_by(1400).chain([log.len()]);
+    for length in lengths {
+        let after = Home::new();
+        std::fs::create_dir(after.wallet()).unwrap();
+        std::fs::write(after.database(), &database).unwrap();
+        std::fs::write(after.wallet().join("wallet.db-wal"), &log[..length]).unwrap();
+        let store = match open(&after.wallet()).unwrap() {
+            Found::Wallet(locked) => locked.unlock(&[&home.key()], None).unwrap(),
+            Found::Nothing(_) => panic!("taken for no wallet"),
+        };
+        let cards = store.cards().len();
+        assert!(store.cards().zip(1..).all(|(record, n)| record.card == card(n)));
+        assert_eq!(store.audit(0, 99).unwrap().len(), cards + 1);
+        seen.insert(cards);
+    }
+    assert_eq!(seen, (0..=6).collect());
+}

@@ -56,7 +56,9 @@ impl KeyFile {
         let key = WrappingKey::generate()?;
         let text =
             Zeroizing::new(format!("{FIRST_LINE}\n{}\n", data_encoding::HEXLOWER.encode(key.as_bytes())));
-        let aside = self.path.with_extension("new");
+        let mut aside = self.path.clone().into_os_string();
+        aside.push(".new");
+        let aside = PathBuf::from(aside);
         let write = || {
             let _ = std::fs::remove_file(&aside);
             let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
