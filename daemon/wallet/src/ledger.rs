@@ -11,6 +11,7 @@ use crate::consent::{Approved, Authorizable, Notice};
 use crate::time::Moment;
 use fwp::{Amount, Currency, PayeeHost, PaymentRequest};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// How long an entry is held at least, in milliseconds.
 pub const HOLD_MS: u64 = 660_000;
@@ -65,6 +66,11 @@ impl Held {
     fn age_ms(&self, now: Moment) -> u64 {
         now.since_ms(self.since_monotonic_ms).saturating_add(self.age_then_ms)
     }
+
+    /// Whether it still counts. Only the clock that never steps is asked.
+    fn is_live(&self, now: Moment) -> bool {
+        now.since_ms(self.since_monotonic_ms) <= HOLD_MS
+    }
 }
 
 impl Ledger {
@@ -94,7 +100,7 @@ impl Ledger {
             currency: *consent.currency(),
             authorized_unix_ms: now.unix_ms,
         };
-        let before = self.held.get(&key);
+        let before = self.held.get(&key).filter(|held| held.is_live(now));
         if let Some(held) = before.filter(|held| held.entry.card != entry.card) {
             return Err(CardTied { seconds: held.age_ms(now) / 1000 });
         }
@@ -119,29 +125,30 @@ impl Ledger {
         is_its_own && self.held.remove(&key).is_some()
     }
 
-    /// Lets go of what was held long enough, and tells what the store may forget.
+    /// Lets go of what was held long enough, and tells what the store may forget. Such entries count for nothing before
+    /// that already.
     pub fn expire(&mut self, now: Moment) -> Vec<LedgerEntry> {
-        let expired = |held: &Held| now.since_ms(held.since_monotonic_ms) > HOLD_MS;
-        let (gone, kept) = std::mem::take(&mut self.held).into_iter().partition(|(_, held)| expired(held));
+        let (kept, gone): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            std::mem::take(&mut self.held).into_iter().partition(|(_, held)| held.is_live(now));
         self.held = kept;
-        let gone: BTreeMap<_, Held> = gone;
         gone.into_values().map(|held| held.entry).collect()
     }
 
     /// The card that `request` is tied to, if it is to any.
-    pub fn tied_to(&self, request: &PaymentRequest) -> Option<CardKey> {
-        self.of(request).map(|held| held.entry.card)
+    pub fn tied_to(&self, request: &PaymentRequest, now: Moment) -> Option<CardKey> {
+        self.of(request, now).map(|held| held.entry.card)
     }
 
     /// What the user must know about `request`.
     pub fn notices(&self, request: &PaymentRequest, now: Moment) -> Vec<Notice> {
         let seconds = |held: &Held| held.age_ms(now) / 1000;
-        if let Some(held) = self.of(request) {
+        if let Some(held) = self.of(request, now) {
             return vec![Notice::SameRequestBefore { seconds: seconds(held) }];
         }
         let prcd = request.prcd();
         let same = self.held.values().filter(|held| {
-            held.entry.payee_host == *request.payee_host()
+            held.is_live(now)
+                && held.entry.payee_host == *request.payee_host()
                 && held.entry.currency == prcd.currency
                 && held.entry.amount.same_value(&prcd.amount)
         });
@@ -149,8 +156,8 @@ impl Ledger {
     }
 
     /// Puts the card that `request` is tied to in front.
-    pub(crate) fn in_front(&self, request: &PaymentRequest, cards: &mut [std::sync::Arc<Card>]) {
-        if let Some(tied) = self.tied_to(request) {
+    pub(crate) fn in_front(&self, request: &PaymentRequest, cards: &mut [Arc<Card>], now: Moment) {
+        if let Some(tied) = self.tied_to(request, now) {
             cards.sort_by_key(|card| card.key() != tied);
         }
     }
@@ -165,7 +172,8 @@ impl Ledger {
         self.held.is_empty()
     }
 
-    fn of(&self, request: &PaymentRequest) -> Option<&Held> {
-        self.held.get(&(request.payee_host().clone(), request.prcd().request_id.clone()))
+    fn of(&self, request: &PaymentRequest, now: Moment) -> Option<&Held> {
+        let held = self.held.get(&(request.payee_host().clone(), request.prcd().request_id.clone()));
+        held.filter(|held| held.is_live(now))
     }
 }

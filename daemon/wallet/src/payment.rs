@@ -299,7 +299,7 @@ impl Payment {
     /// Puts the request as it is now before the user.
     fn ask(&mut self, view: View<'_>, retry: Option<String>, now: Moment) -> Effect {
         let mut cards = matching(&self.request, view.cards);
-        view.ledger.in_front(&self.request, &mut cards);
+        view.ledger.in_front(&self.request, &mut cards, now);
         // A retry is for the card that was used first, and for no other.
         if let Some(used) = self.used {
             cards.retain(|card| card.key() == used);

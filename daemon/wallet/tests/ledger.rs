@@ -62,6 +62,20 @@ fn an_entry_is_held_for_660_s_after_its_last_use() {
 }
 
 #[test]
+fn an_entry_that_was_held_long_enough_counts_for_nothing_even_before_it_is_let_go_of() {
+    let mut ledger = Ledger::default();
+    let order = request("order-1", "435.00");
+    tie(&mut ledger, &order, 1, at(0)).unwrap();
+    let later = at(HOLD_MS + 1);
+    assert_eq!(ledger.tied_to(&order, later), None);
+    assert!(ledger.notices(&order, later).is_empty());
+    assert!(ledger.notices(&request("order-2", "435.00"), later).is_empty());
+    assert!(tie(&mut ledger, &order, 2, later).unwrap().is_first());
+    assert_eq!(ledger.tied_to(&order, later), Some(cards()[1].key()));
+    assert!(ledger.expire(later).is_empty());
+}
+
+#[test]
 fn setting_the_clock_does_not_shorten_it() {
     let order = request("order-1", "435.00");
     for step in [-1_000_000_000, 1_000_000_000i64] {
@@ -83,7 +97,7 @@ fn a_restart_or_a_reboot_does_not_shorten_it() {
     for unix_ms in [0, at(0).unix_ms - 5_000_000, at(0).unix_ms + 5_000_000] {
         let booted = Moment { monotonic_ms: 7, unix_ms };
         let mut ledger = Ledger::restore([entry.clone()], booted);
-        assert_eq!(ledger.tied_to(&order), Some(cards()[0].key()));
+        assert_eq!(ledger.tied_to(&order, booted), Some(cards()[0].key()));
         assert!(tie(&mut ledger, &order, 2, booted).is_err());
         let later = Moment { monotonic_ms: 7 + HOLD_MS, unix_ms };
         assert!(ledger.expire(later).is_empty());
