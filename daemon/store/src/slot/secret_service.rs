@@ -3,6 +3,10 @@
 //! Its back end blocks, and waits for as long as a prompt stands. So each call runs on a thread of its own with a
 //! deadline; a thread whose deadline has passed ends with its prompt. The connection to the bus lives as long as the
 //! call: an idle daemon holds none.
+//!
+//! What travels over the bus and stands in the keyring is the slot's own key, worth nothing without the store's file. The
+//! back end's encryption on the way draws from a generator that is not made for keys; nothing here relies on it, since
+//! whoever can listen on the user's session bus can ask the keyring as well.
 
 use super::wrap::WrappingKey;
 use super::{KeySlot, SlotError, SlotKind};
