@@ -1,1 +1,40 @@
-//! End-to-end tests with the real parts.
+//! End-to-end tests with the real parts, and what they are made of. Nothing here stands in for a part that can run:
+//!
+//! * [`bus`]: a private `dbus-daemon`, as a session's or configured like the system's.
+//! * [`daemon`]: `fwpd` on it, with a state directory of its own; killed, ended and started again at will.
+//! * [`agent`]: an agent that answers by a script, and keeps what it was asked.
+//! * [`bank`]: an issuer that checks attestations, issues cards and opens authorizations, with the bank's library.
+//! * [`owner`]: what an owner of payments and enrollments does, in short; [`requests`]: sample payment requests.
+//!
+//! A test fails by panicking, and so do these.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
+pub mod agent;
+pub mod bank;
+pub mod bus;
+pub mod daemon;
+pub mod owner;
+pub mod requests;
+
+pub use agent::{Answer, Prompt, ScriptedAgent};
+pub use bank::Bank;
+pub use bus::PrivateBus;
+pub use daemon::{Fwpd, QUICK};
+pub use owner::{Checkout, MY_BANK, enroll, refused};
+
+use std::future::Future;
+use std::time::Duration;
+
+/// What a test waits for before it is considered hung.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits for something, and fails the test if it takes too long.
+///
+/// # Panics
+/// After [`PATIENCE`], naming what was waited for.
+pub async fn soon<T>(what: &str, work: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, work).await {
+        Ok(value) => value,
+        Err(_) => panic!("waited in vain for {what}"),
+    }
+}

@@ -171,25 +171,30 @@ impl PaymentObject {
 
     async fn show(&self) -> Result<(), Failure> {
         self.in_state(PaymentState::Created)?;
-        self.before_the_user(Event::Show).await
+        self.before_the_user(None).await
     }
 
     async fn retry(&self, error_fields: &str) -> Result<(), Failure> {
         let error = error_text(error_fields)?;
         self.in_state(PaymentState::Authorized)?;
-        self.before_the_user(|view| Event::Retry { error, view }).await
+        self.before_the_user(Some(error)).await
     }
 
-    /// Takes the floor for an event that puts the payment before the user. What was refused has changed nothing.
-    async fn before_the_user(&self, event: impl FnOnce(View<'_>) -> Event<'_>) -> Result<(), Failure> {
-        let agent = self.wallet.agents.serving(&self.payment.owner)?;
+    /// Takes the floor and puts the payment before the user, for the first time or with the payee's text of what was
+    /// wrong. What was refused has changed nothing.
+    async fn before_the_user(&self, retry: Option<String>) -> Result<(), Failure> {
+        let agents = &self.wallet.agents;
+        agents.serving(&self.payment.owner)?;
         let turn = self.wallet.floor.take()?;
         self.wallet.holdings.load(&self.wallet.vault).await?;
         // The agent may have gone while the store was opened.
-        let agent_is_there = self.wallet.context.callers.is_there(&agent.owner);
-        let agent = if agent_is_there { agent } else { self.wallet.agents.serving(&self.payment.owner)? };
-        *self.payment.agent.borrow_mut() = Some(agent);
-        let shown = self.wallet.holdings.view(|view| self.payment.step(event(view)))?;
+        *self.payment.agent.borrow_mut() = Some(agents.serving(&self.payment.owner)?);
+        let shown = self.wallet.holdings.view(|view| {
+            self.payment.step(match retry {
+                None => Event::Show(view),
+                Some(error) => Event::Retry { error, view },
+            })
+        })?;
         shown.map_err(invalid_state)?;
         *self.payment.turn.borrow_mut() = Some(turn);
         Ok(())

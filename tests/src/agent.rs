@@ -1,0 +1,192 @@
+//! An agent that answers by a script.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use fwp_dbus::types::{
+    AgentOptions, AuthorizeCard, AuthorizeRequest, ConsentDetails, PinRequest, StatusDetails,
+};
+use fwp_dbus::{Agent, Client, ClientError, Error, ErrorName, Pin};
+use tokio::sync::Notify;
+use zbus::{ObjectPath, OwnedObjectPath};
+use zeroize::Zeroizing;
+
+use crate::soon;
+
+/// The PIN that the script types if nothing else is said.
+pub const PIN: &str = "31415926";
+
+/// How a question is answered.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// Yes; a payment with the first card.
+    Yes,
+    /// Yes, with the card at this place of the list.
+    Card(usize),
+    /// Yes, with this card, offered or not.
+    Path(OwnedObjectPath),
+    /// No.
+    No,
+    /// Not at all, until the question is withdrawn.
+    Never,
+    /// An error that no agent has reason for.
+    Nonsense,
+    /// The answer, after a while.
+    After(Duration, Box<Answer>),
+}
+
+/// What the agent was asked and told.
+#[derive(Debug, Clone)]
+pub enum Prompt {
+    /// Authorize.
+    Authorize(OwnedObjectPath, AuthorizeRequest, Vec<AuthorizeCard>),
+    /// Consent.
+    Consent(String, ConsentDetails),
+    /// RequestPin.
+    Pin(PinRequest),
+    /// Status.
+    Status(String, StatusDetails),
+    /// The open question was withdrawn.
+    Withdrawn,
+}
+
+#[derive(Debug, Default)]
+struct Script {
+    answers: VecDeque<Answer>,
+    pins: VecDeque<Option<String>>,
+    prompts: Vec<Prompt>,
+}
+
+/// The agent; clones are the same one.
+#[derive(Debug, Clone, Default)]
+pub struct ScriptedAgent {
+    script: Arc<Mutex<Script>>,
+    changed: Arc<Notify>,
+}
+
+impl ScriptedAgent {
+    /// One that says yes to everything, with the first card and [`PIN`].
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Registers it as a desktop's agent.
+    ///
+    /// # Errors
+    /// What the daemon says.
+    pub async fn register(&self, client: &Client) -> Result<(), ClientError> {
+        self.register_as(client, "desktop").await
+    }
+
+    /// Registers it as an agent of this kind.
+    ///
+    /// # Errors
+    /// What the daemon says.
+    ///
+    /// # Panics
+    /// Never; the path is a path.
+    pub async fn register_as(&self, client: &Client, kind: &str) -> Result<(), ClientError> {
+        let path = ObjectPath::try_from("/io/github/fwpd/TestAgent").expect("a path");
+        let options = AgentOptions { name: Some("test agent".to_owned()), kind: Some(kind.to_owned()) };
+        fwp_dbus::agent::register(client, &path, self.clone(), &options).await
+    }
+
+    /// The next questions are answered so; after them, yes.
+    pub fn answers(&self, answers: impl IntoIterator<Item = Answer>) {
+        self.script().answers = answers.into_iter().collect();
+    }
+
+    /// The next PINs that are typed (`None`: none is); after them, [`PIN`].
+    pub fn types(&self, pins: impl IntoIterator<Item = Option<&'static str>>) {
+        self.script().pins = pins.into_iter().map(|pin| pin.map(str::to_owned)).collect();
+    }
+
+    /// What it was asked and told so far.
+    pub fn prompts(&self) -> Vec<Prompt> {
+        self.script().prompts.clone()
+    }
+
+    /// Forgets what it was asked and told.
+    pub fn forget(&self) {
+        self.script().prompts.clear();
+    }
+
+    /// Waits for a prompt of which `find` makes something.
+    ///
+    /// # Panics
+    /// If none comes.
+    pub async fn wait_for<T>(&self, what: &str, find: impl Fn(&Prompt) -> Option<T>) -> T {
+        soon(what, async {
+            loop {
+                let changed = self.changed.notified();
+                if let Some(found) = self.prompts().iter().find_map(&find) {
+                    return found;
+                }
+                changed.await;
+            }
+        })
+        .await
+    }
+
+    fn script(&self) -> MutexGuard<'_, Script> {
+        self.script.lock().expect("no panic in a script")
+    }
+
+    fn note(&self, prompt: Prompt) {
+        self.script().prompts.push(prompt);
+        self.changed.notify_waiters();
+    }
+
+    async fn answer(&self) -> Result<Answer, Error> {
+        let mut answer = self.script().answers.pop_front().unwrap_or(Answer::Yes);
+        loop {
+            match answer {
+                Answer::After(delay, then) => {
+                    tokio::time::sleep(delay).await;
+                    answer = *then;
+                }
+                Answer::Never => std::future::pending().await,
+                Answer::Nonsense => return Err(Error::new(ErrorName::Internal, "nonsense")),
+                answer => return Ok(answer),
+            }
+        }
+    }
+}
+
+impl Agent for ScriptedAgent {
+    async fn authorize(
+        &self,
+        payment: OwnedObjectPath,
+        request: AuthorizeRequest,
+        cards: Vec<AuthorizeCard>,
+    ) -> Result<Option<OwnedObjectPath>, Error> {
+        self.note(Prompt::Authorize(payment, request, cards.clone()));
+        let card = match self.answer().await? {
+            Answer::Card(place) => cards.get(place),
+            Answer::Path(path) => return Ok(Some(path)),
+            Answer::No => None,
+            _ => cards.first(),
+        };
+        Ok(card.map(|card| card.path.clone()))
+    }
+
+    async fn consent(&self, kind: String, details: ConsentDetails) -> Result<bool, Error> {
+        self.note(Prompt::Consent(kind, details));
+        Ok(!matches!(self.answer().await?, Answer::No))
+    }
+
+    async fn request_pin(&self, request: PinRequest) -> Result<Option<Pin>, Error> {
+        self.note(Prompt::Pin(request));
+        let pin = self.script().pins.pop_front().unwrap_or_else(|| Some(PIN.to_owned()));
+        Ok(pin.map(|pin| Pin::new(Zeroizing::new(pin)).expect("a PIN")))
+    }
+
+    async fn status(&self, state: String, details: StatusDetails) {
+        self.note(Prompt::Status(state, details));
+    }
+
+    async fn cancelled(&self) {
+        self.note(Prompt::Withdrawn);
+    }
+}

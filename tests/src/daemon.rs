@@ -1,0 +1,141 @@
+//! `fwpd` on a private bus.
+
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus};
+use std::time::{Duration, Instant};
+
+use fwp_dbus::Client;
+use fwp_dbus::interfaces::BUS_NAME;
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use zbus::Connection;
+
+use crate::bus::PrivateBus;
+use crate::{PATIENCE, soon};
+
+/// Settings in which no test has to wait for a pause or a keyring.
+pub const QUICK: &str = "[policy]\ncool-down = 0\n";
+
+/// The daemon, killed when it is dropped.
+#[derive(Debug)]
+pub struct Fwpd {
+    process: Option<Child>,
+    program: PathBuf,
+    variable: (&'static str, String),
+    state: TempDir,
+}
+
+impl Fwpd {
+    /// Starts the daemon with a fresh state directory, and waits for its name.
+    ///
+    /// # Panics
+    /// If it doesn't come up.
+    pub async fn start(bus: &PrivateBus, program: impl AsRef<Path>, config: &str) -> Self {
+        let state = tempfile::Builder::new().prefix("fwpd-state-").tempdir().expect("a state directory");
+        std::fs::write(state.path().join("fwpd.toml"), config).expect("the configuration written");
+        let (name, address) = bus.variable();
+        let mut daemon = Self {
+            process: None,
+            program: program.as_ref().to_owned(),
+            variable: (name, address.to_owned()),
+            state,
+        };
+        daemon.start_again(&bus.connect().await).await;
+        daemon
+    }
+
+    /// Starts it again on the same state directory.
+    ///
+    /// # Panics
+    /// If it doesn't come up.
+    pub async fn start_again(&mut self, connection: &Connection) {
+        assert!(self.process.is_none(), "it runs already");
+        let log = std::fs::File::options().append(true).create(true).open(self.log_path()).expect("a log");
+        let mut command = Command::new(&self.program);
+        command
+            .arg(if self.variable.0.contains("SYSTEM") { "--system" } else { "--session" })
+            .arg("--state-dir")
+            .arg(self.state_dir())
+            .arg("--config")
+            .arg(self.state.path().join("fwpd.toml"))
+            .env_remove("DBUS_SESSION_BUS_ADDRESS")
+            .env(self.variable.0, &self.variable.1)
+            .env("FWPD_LOG", "debug")
+            .stderr(log)
+            .process_group(0);
+        self.process = Some(command.spawn().expect("fwpd started"));
+        let bus = zbus::fdo::DBusProxy::new(connection).await.expect("the bus");
+        let started = Instant::now();
+        while !bus.name_has_owner(BUS_NAME.try_into().expect("a name")).await.expect("an answer of the bus") {
+            let ended = self.process.as_mut().and_then(|process| process.try_wait().expect("its status"));
+            assert!(ended.is_none(), "fwpd ended: {ended:?}\n{}", self.log());
+            assert!(started.elapsed() < PATIENCE, "fwpd did not take its name\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// A client on a new connection.
+    ///
+    /// # Panics
+    /// If the daemon isn't there.
+    pub async fn client(&self, bus: &PrivateBus) -> Client {
+        let connection = bus.connect().await;
+        soon("the daemon", Client::connect(&connection)).await.expect("a client")
+    }
+
+    /// The process.
+    ///
+    /// # Panics
+    /// If it doesn't run.
+    pub fn pid(&self) -> Pid {
+        let process = self.process.as_ref().expect("fwpd runs");
+        Pid::from_child(process)
+    }
+
+    /// SIGKILL.
+    ///
+    /// # Panics
+    /// If it doesn't run.
+    pub fn kill(&mut self) {
+        let mut process = self.process.take().expect("fwpd runs");
+        process.kill().expect("killed");
+        process.wait().expect("waited for");
+    }
+
+    /// SIGTERM, and how it ended.
+    ///
+    /// # Panics
+    /// If it doesn't run.
+    pub fn terminate(&mut self) -> ExitStatus {
+        kill_process(self.pid(), Signal::TERM).expect("told to end");
+        self.process.take().expect("fwpd runs").wait().expect("waited for")
+    }
+
+    /// Where it keeps its stores.
+    pub fn state_dir(&self) -> PathBuf {
+        self.state.path().join("state")
+    }
+
+    /// What it has logged so far.
+    ///
+    /// # Panics
+    /// If the log can't be read.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log_path()).expect("the log")
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.state.path().join("log")
+    }
+}
+
+impl Drop for Fwpd {
+    fn drop(&mut self) {
+        if let Some(process) = &mut self.process {
+            // It may be gone already.
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+}
