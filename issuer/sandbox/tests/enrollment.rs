@@ -8,7 +8,8 @@ use fwp::enrollment::{Attestation, Offer};
 use fwp::{CredentialId, RpId};
 use fwp_cose::cbor::{Value, decode};
 use fwp_sandbox::bank::{Bank, OFFER_OPEN_MS, PRODUCTS};
-use proptest::prelude::*;
+use proptest::prop_assert;
+use proptest::test_runner::{Config, TestRunner};
 
 const NOW: i64 = 1_767_225_600_000;
 const ID: [u8; 20] = [7; 20];
@@ -171,16 +172,19 @@ fn text_that_is_no_attestation_names_the_field() {
     assert!(refusal.to_string().contains("attestation.x"), "{refusal}");
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
-    /// No changed byte of a good attestation object gets a card, and none makes the bank panic.
-    #[test]
-    fn no_changed_attestation_object_gets_a_card(at: usize, by in 1u8..=255) {
-        let fixture = fixture();
-        let mut object = fixture.good().attestation_object;
-        let at = at % object.len();
-        object[at] ^= by;
-        prop_assert!(fixture.send(&fixture.with_object(object)).is_some(), "byte {} ^ {:#x}", at, by);
-    }
+/// No changed byte of a good attestation object gets a card, and none makes the bank panic.
+#[test]
+fn no_changed_attestation_object_gets_a_card() {
+    let fixture = fixture();
+    let good = fixture.good().attestation_object;
+    let changes = (0..good.len(), 1u8..=255);
+    TestRunner::new(Config { failure_persistence: None, ..Config::default() })
+        .run(&changes, |(at, by)| {
+            let mut object = good.clone();
+            object[at] ^= by;
+            prop_assert!(fixture.send(&fixture.with_object(object)).is_some(), "byte {} ^ {:#x}", at, by);
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(fixture.send(&fixture.good()), None);
 }
