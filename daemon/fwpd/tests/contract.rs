@@ -176,7 +176,8 @@ async fn every_property_in_the_xml_has_its_type_and_there_are_no_others() {
         for (name, signature) in described {
             let value: OwnedVariant = properties.get(interface.name.try_into().unwrap(), name).await.unwrap();
             assert_eq!(value.value_signature().to_string(), signature);
-            let set = properties.set(interface.name.try_into().unwrap(), name, &zbus::Variant::new("x")).await;
+            let set =
+                properties.set(interface.name.try_into().unwrap(), name, &zbus::Variant::new("x")).await;
             assert!(matches!(set, Err(zbus::fdo::Error::PropertyReadOnly(_))), "{name}: {set:?}");
         }
         let none = properties.get(interface.name.try_into().unwrap(), "Nope").await;

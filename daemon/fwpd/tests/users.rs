@@ -10,8 +10,8 @@ use fwp_tests::requests::{BANKNET, details, method_data};
 use fwp_tests::{Bank, Checkout, Fwpd, MY_BANK, PrivateBus, QUICK, ScriptedAgent, enroll};
 
 const FWPD: &str = env!("CARGO_BIN_EXE_fwpd");
-/// A user other than the test's own.
-const OTHER: u32 = 4242;
+/// A user other than the test's own: nobody. The bus refuses users that the system doesn't know.
+const OTHER: u32 = 65534;
 
 fn busctl(bus: &PrivateBus, arguments: &[&str]) -> Output {
     let address = format!("--address={}", bus.address());
@@ -104,7 +104,6 @@ async fn another_user_hears_nothing_of_a_payment() {
     checkout.payment.complete("success").await.unwrap();
     checkout.next().await;
     // Something that everybody hears, after all that.
-    bus.connect().await.request_name("io.github.fwpd").await.expect_err("the name is the daemon's");
     drop(bus.connect().await);
     tokio::time::sleep(Duration::from_millis(300)).await;
     listener.kill().unwrap();
