@@ -35,6 +35,7 @@ deny:
 	@scripts/deny.sh
 
 bench: setup
+	$(CARGO) build --quiet --release --locked --package fwpd
 	$(CARGO) bench --locked --package fwp-bench
 
 fuzz: setup
