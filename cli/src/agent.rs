@@ -218,8 +218,10 @@ impl fwp_dbus::Agent for TerminalAgent {
         request: AuthorizeRequest,
         cards: Vec<AuthorizeCard>,
     ) -> Result<Option<OwnedObjectPath>, fwp_dbus::Error> {
-        self.show(&payment_text(&request, &cards));
+        let asked = !self.0.yes && self.0.card.is_none();
+        self.show(&payment_text(&request, if asked { &cards } else { &[] }));
         if cards.is_empty() {
+            self.show("  No card in your wallet fits. Nothing is paid.\n\n");
             return Ok(None);
         }
         let Some(card) = self.pick(&cards).await else { return Ok(None) };
@@ -278,7 +280,7 @@ impl fwp_dbus::Agent for TerminalAgent {
             "touch" => self.0.out.note("Touch your key ..."),
             "processing" => self.0.out.note("Working ..."),
             "authorized" => self.0.out.note("Authorized."),
-            "enrolled" => self.0.out.note("Enrolled."),
+            "enrolled" => self.0.out.note("The key is made."),
             "failed" => {
                 let reason = details.reason.as_deref().unwrap_or_default();
                 let name = ErrorName::from_dbus(reason).unwrap_or(ErrorName::Internal);
@@ -307,7 +309,7 @@ fn new_pin_fault(pin: &str, min_length: u32) -> Option<String> {
     }
 }
 
-/// What the user is asked to authorize. The host has a line of its own.
+/// What the user is asked to authorize, and the cards to pick from. The host has a line of its own.
 fn payment_text(request: &AuthorizeRequest, cards: &[AuthorizeCard]) -> String {
     let mut text = String::from("\n");
     if request.retry {
@@ -336,10 +338,9 @@ fn payment_text(request: &AuthorizeRequest, cards: &[AuthorizeCard]) -> String {
             safe(&card.authenticator),
         ));
     }
-    if cards.is_empty() {
-        text.push_str("  No card in your wallet fits. Nothing is paid.\n");
+    if !cards.is_empty() {
+        text.push('\n');
     }
-    text.push('\n');
     text
 }
 
