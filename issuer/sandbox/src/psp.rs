@@ -1,6 +1,7 @@
 //! The payment service provider: knows the merchants, checks their requests (FIDO Web Pay section 6 step 8) and passes them
 //! on to the bank over HTTP, with its answer going back the same way.
 
+use crate::bank::cards::Product;
 use crate::bank::{PRODUCTS, refused_json};
 use crate::error::SandboxError;
 use crate::http::{self, MERCHANT, TRANSACTION, blocking, error, header_text, is_authorized, json, now_ms};
@@ -11,7 +12,6 @@ use axum::response::Response;
 use axum::routing::post;
 use fwp::{PayeeHost, TimeStamp};
 use fwp_verifier::psp::{Merchant, ServedNetwork, forward};
-use fwp_verifier::terms::{is_card_issuer_number, is_issuer_url};
 use std::sync::Arc;
 
 /// How the PSP names the Space Shop to banks.
@@ -42,11 +42,11 @@ impl Psp {
                 .map_err(|_| SandboxError::DamagedBooks("no host"))?,
             receive_accounts: vec![crate::shop::RECEIVE_ACCOUNT.to_owned()],
         };
-        let issuer_id: fn(&str) -> bool = |id| is_issuer_url(id) || is_card_issuer_number(id);
-        let networks = PRODUCTS
-            .iter()
-            .map(|product| ServedNetwork { id: product.network.to_owned(), issuer_id })
-            .collect();
+        let served = |product: &Product| ServedNetwork {
+            id: product.network.to_owned(),
+            issuer_id: product.issuer_id_form,
+        };
+        let networks = PRODUCTS.iter().map(served).collect();
         Ok(Self { bank_url, psp_token, merchant_token, merchant, networks })
     }
 

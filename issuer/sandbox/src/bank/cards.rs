@@ -7,7 +7,7 @@ use fwp::authorization::{ContentEncryption, KeyEncryption};
 use fwp::credential::CardData;
 use fwp_cose::cbor::Value;
 use fwp_verifier::NetworkTerms;
-use fwp_verifier::terms::is_iban;
+use fwp_verifier::terms::{is_card_issuer_number, is_iban, is_issuer_url};
 
 /// The customer whose accounts these are.
 pub const CUSTOMER: &str = "Ada Sandbox";
@@ -19,6 +19,8 @@ pub struct Product {
     pub network: &'static str,
     /// issuerId: how the network names this bank.
     pub issuer_id: &'static str,
+    /// Whether an issuerId has the form that the network wants.
+    pub issuer_id_form: fn(&str) -> bool,
     /// accountId of the customer's account.
     pub account_id: &'static str,
     /// Whether networkOptions are what the bank wants on the network.
@@ -34,6 +36,7 @@ pub const PRODUCTS: [Product; 2] = [
     Product {
         network: "https://banknet2.org",
         issuer_id: "https://mybank.fr/payment",
+        issuer_id_form: is_issuer_url,
         account_id: "FR7630002111110020050014382",
         network_options: |options| options.is_none_or(|options| matches!(options, Value::Text(_))),
         key: |keys| (keys.x25519.clone(), Some(X25519_KEY_ID.into())),
@@ -44,6 +47,7 @@ pub const PRODUCTS: [Product; 2] = [
     Product {
         network: "https://visa.com/fwp",
         issuer_id: "4972039000000004",
+        issuer_id_form: |id| is_card_issuer_number(id) || is_issuer_url(id),
         account_id: "4532562005003239",
         network_options: |options| options.is_none(),
         key: |keys| (keys.p256.clone(), None),
