@@ -1,6 +1,7 @@
 //! What a program implements to be the user's dialog.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use tokio::sync::watch;
 use zbus::message::Header;
@@ -64,13 +65,20 @@ pub async fn register(
     agent: impl Agent,
     options: &AgentOptions,
 ) -> Result<(), ClientError> {
-    let service = AgentService { agent, daemon: client.daemon().clone(), withdrawn: watch::Sender::new(0) };
+    let withdrawn = Arc::new(watch::Sender::new(0));
+    let service = AgentService { agent, daemon: client.daemon().clone(), withdrawn: Arc::clone(&withdrawn) };
     let server = client.connection().object_server();
     server.at(path.to_owned(), service).await?;
     let registered = client.wallet().await?.register_agent(path, options).await;
     if registered.is_err() {
         server.remove_named(path.to_owned(), AGENT_NAME).await?;
     }
+    let ended = client.ended();
+    tokio::spawn(async move {
+        // With the daemon, what it asked is over.
+        ended.await;
+        withdrawn.send_replace(u32::MAX);
+    });
     registered
 }
 
@@ -82,7 +90,7 @@ struct AgentService<A> {
     agent: A,
     daemon: OwnedUniqueName,
     /// The serial number of the last Cancel: it withdraws what was asked before it, in whatever order tasks run.
-    withdrawn: watch::Sender<u32>,
+    withdrawn: Arc<watch::Sender<u32>>,
 }
 
 impl<A: Agent> AgentService<A> {

@@ -4,10 +4,11 @@
 //! object path. Ask for [`Client::events`] before the call whose outcome is awaited.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::StreamExt;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use zbus::message::Type;
 use zbus::names::{OwnedUniqueName, WellKnownName};
 use zbus::{Connection, MatchRule, Message, MessageStream, ObjectPath, OwnedObjectPath};
@@ -100,6 +101,8 @@ pub struct Client {
     daemon: OwnedUniqueName,
     routes: Arc<Routes>,
     router: tokio::task::JoinHandle<()>,
+    /// Its sender is the router's, and goes with it.
+    ended: watch::Receiver<()>,
 }
 
 impl Client {
@@ -128,8 +131,15 @@ impl Client {
         let signals = MessageStream::for_match_rule(from_daemon, connection, None).await?;
         let gone = MessageStream::for_match_rule(gone, connection, None).await?;
         let routes = Arc::new(Routes::default());
-        let router = tokio::spawn(route(signals, gone, Arc::clone(&routes)));
-        Ok(Self { connection: connection.clone(), daemon, routes, router })
+        let (running, ended) = watch::channel(());
+        let router = tokio::spawn({
+            let routes = Arc::clone(&routes);
+            async move {
+                route(signals, gone, routes).await;
+                drop(running);
+            }
+        });
+        Ok(Self { connection: connection.clone(), daemon, routes, router, ended })
     }
 
     /// The connection that this client calls through.
@@ -140,6 +150,12 @@ impl Client {
     /// The daemon's unique name on the bus.
     pub fn daemon(&self) -> &OwnedUniqueName {
         &self.daemon
+    }
+
+    /// Waits until the daemon, or the connection to the bus, is gone; whoever is an agent registers anew with the next one.
+    pub fn ended(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut ended = self.ended.clone();
+        async move { while ended.changed().await.is_ok() {} }
     }
 
     /// The events of an object from now on. A second call for the same object takes over from the first.

@@ -97,7 +97,8 @@ impl ScriptedAgent {
         self.script().answers = answers.into_iter().collect();
     }
 
-    /// The next PINs that are typed (`None`: none is); after them, [`PIN`].
+    /// The next PINs that are typed (`None`: the user declines; empty: the user does nothing until the question is
+    /// withdrawn); after them, [`PIN`].
     pub fn types(&self, pins: impl IntoIterator<Item = Option<&'static str>>) {
         self.script().pins = pins.into_iter().map(|pin| pin.map(str::to_owned)).collect();
     }
@@ -179,6 +180,9 @@ impl Agent for ScriptedAgent {
     async fn request_pin(&self, request: PinRequest) -> Result<Option<Pin>, Error> {
         self.note(Prompt::Pin(request));
         let pin = self.script().pins.pop_front().unwrap_or_else(|| Some(PIN.to_owned()));
+        if pin.as_ref().is_some_and(String::is_empty) {
+            std::future::pending::<()>().await;
+        }
         Ok(pin.map(|pin| Pin::new(Zeroizing::new(pin)).expect("a PIN")))
     }
 

@@ -135,6 +135,8 @@ struct Pending {
     changes: Option<Changes>,
     /// A state that waits for the next commit.
     lazy: Option<Zeroizing<Vec<u8>>>,
+    /// Why the store could not be read or written: the authenticator itself can't tell.
+    failure: Option<Error>,
 }
 
 impl std::fmt::Debug for Pending {
@@ -146,7 +148,7 @@ impl std::fmt::Debug for Pending {
 impl Piggyback {
     /// These changes go with the next durable save.
     pub(crate) fn with(changes: Changes) -> Self {
-        Self(Arc::new(Mutex::new(Pending { changes: Some(changes), lazy: None })))
+        Self(Arc::new(Mutex::new(Pending { changes: Some(changes), ..Pending::default() })))
     }
 
     /// Adds the state that waits to the changes of a commit that is made anyway.
@@ -154,6 +156,11 @@ impl Piggyback {
         if let Some(state) = self.lock().lazy.take() {
             changes.put_authenticator_state(state);
         }
+    }
+
+    /// The error of the store, where that is why the authenticator failed.
+    pub(crate) fn explain<T>(&self, outcome: Result<T, Error>) -> Result<T, Error> {
+        outcome.map_err(|error| self.lock().failure.take().unwrap_or(error))
     }
 
     /// Whether the changes have been committed.
@@ -166,6 +173,14 @@ impl Piggyback {
     }
 }
 
+impl Pending {
+    fn fails(&mut self, error: Error) -> StorageError {
+        let text = StorageError(error.message.clone());
+        self.failure = Some(error);
+        text
+    }
+}
+
 /// The state of the software authenticator, in the user's store.
 struct VaultStorage {
     vault: Vault,
@@ -175,7 +190,7 @@ struct VaultStorage {
 impl StateStorage for VaultStorage {
     fn load(&mut self) -> Result<Option<Zeroizing<Vec<u8>>>, StorageError> {
         let state = self.vault.read_here(|store| store.map_or(Ok(None), |store| store.authenticator_state()));
-        state.map_err(|error| StorageError(error.message))
+        state.map_err(|error| self.piggyback.lock().fails(error))
     }
 
     fn save(&mut self, state: &[u8], durability: software::Durability) -> Result<(), StorageError> {
@@ -189,7 +204,7 @@ impl StateStorage for VaultStorage {
         changes.put_authenticator_state(state);
         pending.lazy = None;
         let saved = self.vault.write_here(|store| store.commit(changes, Durability::Durable));
-        saved.map(|_| ()).map_err(|error| StorageError(error.message))
+        saved.map(|_| ()).map_err(|error| pending.fails(error))
     }
 }
 
@@ -295,6 +310,7 @@ async fn change_pin(
         PinChange::Set => conduct(SetPin::new(), open, &subject, agent, &mut interrupts).await,
         PinChange::Change => conduct(ChangePin::new(), open, &subject, agent, &mut interrupts).await,
     };
+    let end = piggyback.explain(end);
     let mut changes = Changes::new();
     piggyback.add_lazy(&mut changes);
     if end.is_ok() {

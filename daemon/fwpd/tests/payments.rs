@@ -1,10 +1,12 @@
 //! Payments on a real bus: from a page's request to an authorization that the bank can open.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use std::io::Read;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use fwp_dbus::types::{HistoryOptions, PaymentOptions};
-use fwp_dbus::{Client, ErrorName, Event};
+use fwp_dbus::{Client, ClientError, ErrorName, Event};
 use fwp_tests::requests::{BANKNET, SPACE_SHOP, details, method_data, update};
 use fwp_tests::{
     Answer, Bank, Checkout, Fwpd, MY_BANK, PrivateBus, Prompt, QUICK, ScriptedAgent, enroll, refused, soon,
@@ -26,8 +28,16 @@ struct Stage {
 
 impl Stage {
     async fn with_cards(cards: &[(&str, &str)]) -> Self {
+        Self::with(cards, QUICK).await
+    }
+
+    async fn with_config(config: &str) -> Self {
+        Self::with(&[(BANKNET, "FR7630002111110020050014382")], config).await
+    }
+
+    async fn with(cards: &[(&str, &str)], config: &str) -> Self {
         let bus = PrivateBus::session();
-        let fwpd = Fwpd::start(&bus, FWPD, QUICK).await;
+        let fwpd = Fwpd::start(&bus, FWPD, config).await;
         let (desktop, page) = (fwpd.client(&bus).await, fwpd.client(&bus).await);
         let agent = ScriptedAgent::new();
         agent.register(&desktop).await.unwrap();
@@ -190,6 +200,85 @@ async fn an_abort_takes_the_prompt_away() {
         .agent
         .wait_for("the prompt's end", |prompt| matches!(prompt, Prompt::Withdrawn).then_some(()))
         .await;
+}
+
+#[tokio::test]
+async fn an_abort_while_the_pin_is_asked_for_ends_the_ceremony() {
+    let stage = Stage::new().await;
+    stage.agent.types([Some("")]);
+    let mut checkout = Checkout::new(&stage.page, "1").await.unwrap();
+    checkout.payment.show().await.unwrap();
+    stage
+        .agent
+        .wait_for("the question for a PIN", |prompt| matches!(prompt, Prompt::Pin(_)).then_some(()))
+        .await;
+    assert_eq!(checkout.payment.state().await.unwrap(), "signing");
+    assert_eq!(refused(checkout.payment.update(&update("1.00")).await), ErrorName::InvalidState);
+    checkout.payment.abort().await.unwrap();
+    assert_eq!(checkout.failure().await.name, ErrorName::Aborted);
+    stage
+        .agent
+        .wait_for("the prompt's end", |prompt| matches!(prompt, Prompt::Withdrawn).then_some(()))
+        .await;
+    Checkout::new(&stage.page, "2").await.unwrap().pay().await;
+}
+
+#[tokio::test]
+async fn a_user_who_does_nothing_ends_the_payment_by_the_deadline() {
+    let stage = Stage::with_config("[deadlines]\nprompt = 1\nsign = 1\n[policy]\ncool-down = 0").await;
+    stage.agent.answers([Answer::Never]);
+    let mut unanswered = Checkout::new(&stage.page, "1").await.unwrap();
+    unanswered.payment.show().await.unwrap();
+    assert_eq!(unanswered.failure().await.name, ErrorName::Timeout);
+    stage.agent.types([Some("")]);
+    let mut without_pin = Checkout::new(&stage.page, "2").await.unwrap();
+    without_pin.payment.show().await.unwrap();
+    assert_eq!(without_pin.failure().await.name, ErrorName::Timeout);
+    Checkout::new(&stage.page, "3").await.unwrap().pay().await;
+}
+
+#[tokio::test]
+async fn the_agents_prompt_goes_when_the_daemon_is_killed() {
+    let mut stage = Stage::new().await;
+    stage.agent.answers([Answer::Never]);
+    let mut checkout = Checkout::new(&stage.page, "1").await.unwrap();
+    checkout.payment.show().await.unwrap();
+    stage.shown().await;
+    stage.fwpd.kill();
+    stage
+        .agent
+        .wait_for("the prompt's end", |prompt| matches!(prompt, Prompt::Withdrawn).then_some(()))
+        .await;
+    let end = soon("the end", checkout.events.next()).await;
+    assert!(matches!(end, Err(ClientError::NotRunning)), "{end:?}");
+}
+
+#[tokio::test]
+async fn a_monitor_that_reads_everything_on_the_bus_finds_no_pin() {
+    let stage = Stage::new().await;
+    let mut monitor = Command::new("dbus-monitor")
+        .args(["--pcap", "--address", stage.bus.address()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut captured = monitor.stdout.take().unwrap();
+    let reader = std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        captured.read_to_end(&mut bytes).map(|_| bytes)
+    });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    Checkout::new(&stage.page, "1").await.unwrap().pay().await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    monitor.kill().unwrap();
+    monitor.wait().unwrap();
+    let seen = reader.join().unwrap().unwrap();
+    let has = |text: &str| seen.windows(text.len()).any(|window| window == text.as_bytes());
+    assert!(
+        has("RequestPin") && has("Authorize") && has("FR7630002111110020050014382"),
+        "it saw the payment"
+    );
+    assert!(!has(fwp_tests::agent::PIN));
 }
 
 #[tokio::test]

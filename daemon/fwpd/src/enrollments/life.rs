@@ -172,6 +172,7 @@ async fn make_key(wallet: &Wallet, enrollment: &Enrollment, turn: u32, mut inter
     consented.audit(event.reason(offer.rp_id.as_str()));
     let piggyback = Piggyback::with(consented);
     let made = conduct_making(wallet, enrollment, &offer, &piggyback, &agent, &mut interrupts).await;
+    let made = piggyback.explain(made);
     settle(&wallet.vault, &piggyback).await;
     match made.and_then(|made| Ok((attestation(&offer, &made)?, made))) {
         Ok((attestation, made)) => {

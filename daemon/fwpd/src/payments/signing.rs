@@ -32,7 +32,7 @@ pub(super) async fn sign(
     let tied = wallet.holdings.ledger()?.tie(approved, now);
     let authorizable = tied.map_err(|error| Error::new(ErrorName::CardTied, error.to_string()))?;
     let piggyback = Piggyback::with(before_signing(wallet, &authorizable)?);
-    let signed = sign_tied(wallet, payment, &authorizable, &piggyback, interrupts).await;
+    let signed = piggyback.explain(sign_tied(wallet, payment, &authorizable, &piggyback, interrupts).await);
     let mut changes = payment.changes.borrow_mut();
     piggyback.add_lazy(&mut changes);
     if signed.is_err() && wallet.holdings.ledger()?.release(&authorizable) && piggyback.is_committed() {
