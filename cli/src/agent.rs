@@ -173,11 +173,17 @@ impl TerminalAgent {
         if request.purpose != "new" {
             let left = request.retries.map_or(String::new(), |left| format!(" ({})", attempts(left)));
             let which = if request.purpose == "current" { "Present PIN" } else { "PIN" };
-            return self.line(format!("{which} of {of}{left}: "), Echo::Off).await;
+            loop {
+                let pin = self.line(format!("{which} for {of}{left}: "), Echo::Off).await?;
+                if !pin.is_empty() {
+                    return Some(pin);
+                }
+                self.show("Ctrl-C gives up.\n");
+            }
         }
         loop {
             let first = self
-                .line(format!("New PIN of {of} (at least {} characters): ", request.min_length), Echo::Off)
+                .line(format!("New PIN for {of} (at least {} characters): ", request.min_length), Echo::Off)
                 .await?;
             if let Some(fault) = new_pin_fault(&first, request.min_length) {
                 self.show(&format!("{fault}\n"));

@@ -240,6 +240,7 @@ mod tests {
             ("mybank.com", "com"),
             ("me.github.io", "github.io"),
             ("github.io", "github.io"),
+            ("bank.xn--55qx5d.cn", "xn--55qx5d.cn"),
             ("intranet", "intranet"),
         ] {
             assert!(matches!(check_rp_id(host, rp_id), Err(Error::PublicSuffix { .. })), "{host} {rp_id}");

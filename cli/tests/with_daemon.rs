@@ -284,6 +284,8 @@ fn a_person_picks_a_card_says_yes_and_types_a_pin_that_nobody_sees() {
     person.sees("[yes/no] ");
     person.types("yes");
     person.sees("(8 attempts left): ");
+    person.types("");
+    person.sees("(8 attempts left): ");
     person.types("000000");
     let between = person.sees("That PIN was wrong. 7 attempts left.");
     assert!(!between.contains('0'), "the PIN was echoed: {between}");

@@ -210,8 +210,8 @@ fn clock(report: &mut Report, daemon_time: Option<&str>) {
     let now = SystemTime::now();
     // A reproducible build says its date by this variable.
     let built = option_env!("SOURCE_DATE_EPOCH").and_then(|text| text.parse().ok()).unwrap_or(FIRST_RELEASE);
-    let shown =
-        OffsetDateTime::from(now).format(&Rfc3339).unwrap_or_else(|_| "a time without a name".to_owned());
+    let whole = OffsetDateTime::from(now).replace_nanosecond(0).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let shown = whole.format(&Rfc3339).unwrap_or_else(|_| "a time without a name".to_owned());
     if now.duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()) < built {
         report.add(
             "clock",
