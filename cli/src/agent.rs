@@ -29,6 +29,8 @@ pub struct Answers {
     pub card: Option<String>,
     /// `--pin-fd`: where PINs come from.
     pub pins: Option<PinLines>,
+    /// Whether the agent itself says why something wasn't done. A command that asked for it says so itself.
+    pub reports: bool,
 }
 
 /// The agent. Clones are the same agent.
@@ -40,6 +42,7 @@ struct Inner {
     yes: bool,
     card: Option<String>,
     pins: Option<Mutex<PinLines>>,
+    reports: bool,
     out: Out,
     interrupt: Interrupt,
     trouble: Mutex<Option<Error>>,
@@ -62,6 +65,7 @@ impl TerminalAgent {
             yes: answers.yes,
             card: answers.card,
             pins: answers.pins.map(Mutex::new),
+            reports: answers.reports,
             out,
             interrupt,
             trouble: Mutex::new(None),
@@ -259,9 +263,9 @@ impl fwp_dbus::Agent for TerminalAgent {
             self.0.out.note(&format!("That PIN was wrong.{left}"));
         }
         if let Some(left) = request.retries.filter(|left| *left <= FEW_ATTEMPTS) {
-            self.0.out.note(&format!(
-                "Careful: after {left} more wrong PINs this authenticator's PIN is blocked for good."
-            ));
+            let more =
+                if left == 1 { "one more wrong PIN".to_owned() } else { format!("{left} more wrong PINs") };
+            self.0.out.note(&format!("Careful: after {more} this authenticator's PIN is blocked for good."));
         }
         let typed = match (&self.0.pins, &self.0.terminal) {
             (Some(_), _) => self.pin_from_file(&request).await,
@@ -287,18 +291,20 @@ impl fwp_dbus::Agent for TerminalAgent {
             "processing" => self.0.out.note("Working ..."),
             "authorized" => self.0.out.note("Authorized."),
             "enrolled" => self.0.out.note("The key is made."),
-            "failed" => {
+            "failed" if self.0.reports => {
                 let reason = details.reason.as_deref().unwrap_or_default();
                 let name = ErrorName::from_dbus(reason).unwrap_or(ErrorName::Internal);
                 let error = fwp_dbus::Error::new(name, details.message.unwrap_or_default());
-                self.0.out.note(&format!("Not done: {}", Error::Wallet(error.into())));
+                let error = self.take_trouble().unwrap_or(Error::Wallet(error.into()));
+                self.0.out.note(&format!("Not done: {error}"));
             }
             _ => {}
         }
     }
 }
 
-fn attempts(left: u32) -> String {
+/// How many wrong PINs there may be still.
+pub(crate) fn attempts(left: u32) -> String {
     match left {
         1 => "1 attempt left".to_owned(),
         left => format!("{left} attempts left"),

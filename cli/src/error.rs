@@ -139,7 +139,7 @@ impl Error {
             | Self::NoAttestationUrl
             | Self::FileTooLarge { .. }
             | Self::CardImage(_) => Exit::InvalidInput,
-            Self::Origin(origin::Error::NotAUrl(_)) => Exit::Usage,
+            Self::Origin(origin::Error::NotAUrl(_) | origin::Error::NotAHost(_)) => Exit::Usage,
             Self::Origin(_) => Exit::Refused,
             Self::Http(error) => error.exit(),
             Self::NoSuchAuthenticator(_) => Exit::Authenticator,
@@ -192,24 +192,36 @@ fn wallet_message(error: &ClientError) -> String {
         }
         ClientError::Bus(error) => return format!("the bus failed: {}", safe(&error.to_string())),
     };
+    let message = safe(&error.message);
+    // Where the name says it all, it is said here with its remedy; elsewhere the daemon's message has the particulars.
     let what = match error.name {
-        ErrorName::Declined => "declined",
-        ErrorName::NoMatchingCard => "no card in the wallet fits this request; see \"fwpctl list\"",
+        ErrorName::Declined => return "declined".to_owned(),
+        ErrorName::NoMatchingCard => {
+            return "no card in the wallet fits this request; see \"fwpctl list\"".to_owned();
+        }
+        ErrorName::PinBlocked => {
+            return "the PIN is blocked after too many wrong ones; reset the authenticator and enroll its cards again"
+                .to_owned();
+        }
+        ErrorName::PinAuthBlocked => {
+            return "too many wrong PINs in a row; try again, a security key after plugging it out and in"
+                .to_owned();
+        }
+        ErrorName::PinNotSet => {
+            return "the authenticator has no PIN yet; set one with \"fwpctl pin set\"".to_owned();
+        }
+        ErrorName::NoAgent => {
+            return "nobody to ask: run \"fwpctl agent\" on a terminal, or the desktop's dialog".to_owned();
+        }
+        ErrorName::Busy => {
+            return "the wallet is asking something else; answer that first, then try again".to_owned();
+        }
+        ErrorName::Timeout => return "nobody answered in time".to_owned(),
+        ErrorName::CoolDown => "declined a moment ago; try again in a few seconds",
         ErrorName::CardTied => {
             "this request was authorized with another card before, and only that card may be used for it"
         }
-        ErrorName::PinBlocked => {
-            "the PIN is blocked after too many wrong ones; reset the authenticator and enroll its cards again"
-        }
-        ErrorName::PinAuthBlocked => {
-            "too many wrong PINs in a row; plug the authenticator out and in again (or restart fwpd for the built-in one), then try again"
-        }
-        ErrorName::PinNotSet => "the authenticator has no PIN yet; set one with \"fwpctl pin set\"",
         ErrorName::PinInvalid => "the authenticator does not take this as a new PIN",
-        ErrorName::NoAgent => "nobody to ask: run \"fwpctl agent\" on a terminal, or the desktop's dialog",
-        ErrorName::Busy => "the wallet is asking something else; answer that first, then try again",
-        ErrorName::CoolDown => "declined a moment ago; try again in a few seconds",
-        ErrorName::Timeout => "nobody answered in time",
         ErrorName::StoreLocked => "the wallet is locked; unlock your keyring and try again",
         ErrorName::StoreUnusable => "the wallet's store can't be used; \"fwpctl doctor\" says why",
         ErrorName::InvalidRequest => "invalid request",
@@ -224,10 +236,7 @@ fn wallet_message(error: &ClientError) -> String {
         ErrorName::InvalidState => "the wallet is not in a state for this",
         ErrorName::Internal => "a fault of the wallet's own; its log tells more",
     };
-    match error.message.as_str() {
-        "" => what.to_owned(),
-        message => format!("{what} ({})", safe(message)),
-    }
+    if error.message.is_empty() { what.to_owned() } else { format!("{what}: {message}") }
 }
 
 /// The error for a file at `path`.

@@ -10,6 +10,9 @@ pub enum Error {
     /// Not a URL at all.
     #[error("\"{0}\" is not a URL; an offer's looks like https://bank.example/offer")]
     NotAUrl(String),
+    /// Not a host (`--host`).
+    #[error("\"{0}\" is not a host; it looks like bank.example, without https:// and path")]
+    NotAHost(String),
     /// Neither https, nor http on this machine.
     #[error("{0}: only https is accepted (http for localhost, 127.0.0.1 and [::1])")]
     NotSecure(Origin),
@@ -146,6 +149,18 @@ impl OfferUrl {
     }
 }
 
+/// A host as a person types it (`--host`): lower-case and in ASCII from now on.
+///
+/// # Errors
+/// [`Error::NotAHost`].
+pub fn parse_host(text: &str) -> Result<String, Error> {
+    match Host::parse(text.trim_end_matches('.')) {
+        Ok(Host::Domain(domain)) => Ok(domain),
+        Ok(address) => Ok(address.to_string()),
+        Err(_) => Err(Error::NotAHost(crate::text::safe(text).to_string())),
+    }
+}
+
 fn is_loopback(host: &Host<&str>) -> bool {
     match host {
         Host::Domain(domain) => *domain == "localhost",
@@ -256,6 +271,15 @@ mod tests {
             ("mybank.com", ""),
         ] {
             assert!(matches!(check_rp_id(host, rp_id), Err(Error::ForeignRpId { .. })), "{host} {rp_id}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_taken_as_people_type_it() {
+        assert_eq!(parse_host("MyBank.FR.").as_deref(), Ok("mybank.fr"));
+        assert_eq!(parse_host("bücher.example").as_deref(), Ok("xn--bcher-kva.example"));
+        for bad in ["https://mybank.fr", "mybank.fr/offer", "my bank.fr", ""] {
+            assert!(matches!(parse_host(bad), Err(Error::NotAHost(_))), "{bad}");
         }
     }
 

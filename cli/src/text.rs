@@ -53,6 +53,7 @@ pub fn is_harmless(c: char) -> bool {
         | 0x2800 | 0x3000 // blank braille, ideographic space
         | 0xe000..=0xf8ff // private use
         | 0xfdd0..=0xfdef | 0xfe00..=0xfe0f | 0xfeff | 0xfff0..=0xfffb // noncharacters, variation selectors, BOM, specials
+        | 0x110bd | 0x110cd | 0x13430..=0x13455 // Kaithi and hieroglyphic format controls
         | 0x1bca0..=0x1bca3 | 0x1d173..=0x1d17a // shorthand and musical format controls
         | 0xe0000..=0x10ffff // tags, selectors, private use
     );

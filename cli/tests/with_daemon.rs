@@ -153,6 +153,32 @@ fn a_wrong_pin_from_a_file_is_told_with_the_attempts_left() {
 }
 
 #[test]
+fn the_last_attempt_is_a_persons_and_a_blocked_pin_is_told() {
+    let house = House::with_cards();
+    let (_, request) = house.order("435.00");
+    let pay = ["pay", &request, "--yes", "--card", "1", "--pin-fd", "0"];
+    let wrong = ["000000"; 4];
+    for _ in 0..2 {
+        let refused = house.with_pins(&wrong, pay).ended(5);
+        assert!(refused.err.contains("too many wrong PINs in a row"), "{}", refused.err);
+    }
+    let refused = house.with_pins(&wrong, pay).ended(13);
+    assert!(refused.err.contains("one attempt is left"), "{}", refused.err);
+
+    let mut person = house.at_terminal(["pay", &request, "--card", "1"]);
+    person.sees("[yes/no] ");
+    person.types("yes");
+    person.sees("after one more wrong PIN this authenticator's PIN is blocked");
+    person.sees("(1 attempt left): ");
+    person.types("000000");
+    let (rest, status) = person.sees_the_end();
+    assert_eq!(status, 5, "{rest}");
+    assert!(rest.contains("the PIN is blocked"), "{rest}");
+    assert_eq!(house.fwpctl(["authenticators", "--json"]).ended(0).json()[0]["pin"]["blocked"], true);
+    assert!(house.fwpctl(["doctor"]).ended(1).out.contains("PIN: blocked; reset it"));
+}
+
+#[test]
 fn nothing_is_paid_without_someone_to_ask() {
     let house = House::with_cards();
     let (_, request) = house.order("435.00");
@@ -412,6 +438,7 @@ fn an_agent_on_a_terminal_is_asked_for_other_programs_payments() {
         agent.sees("Which card? [1-2, or no] ");
         agent.types("no");
         program.join().unwrap().ended(3);
+        agent.sees("Not done: declined");
     });
     agent.presses_ctrl_c();
     assert_eq!(agent.sees_the_end().1, 0);

@@ -14,6 +14,7 @@ const GOODBYE: Duration = Duration::from_secs(2);
 pub(super) async fn run(context: &Context, args: AgentArgs) -> Result<(), Error> {
     let mut answers = answers(&args.ask)?;
     answers.card = args.card;
+    answers.reports = true;
     let agent = TerminalAgent::new(answers, context.out, context.interrupt.clone());
     if !agent.can_answer() {
         return Err(Error::NobodyToAsk);

@@ -1,6 +1,7 @@
 //! `fwpctl authenticators`
 
 use super::Context;
+use crate::agent::attempts;
 use crate::bus;
 use crate::cards::id_of;
 use crate::error::Error;
@@ -67,7 +68,7 @@ pub(super) async fn pick(client: &Client, name: Option<&str>) -> Result<OwnedObj
 pub(super) fn pin_text(pin: &Result<PinStatus, ClientError>) -> String {
     match pin {
         Ok(pin) if pin.blocked => "blocked".to_owned(),
-        Ok(pin) if pin.set => format!("set, {} attempts left", pin.retries),
+        Ok(pin) if pin.set => format!("set, {}", attempts(pin.retries)),
         Ok(_) => "not set".to_owned(),
         Err(_) => "does not answer".to_owned(),
     }

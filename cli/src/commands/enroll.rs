@@ -7,7 +7,7 @@ use crate::bus;
 use crate::cards::{self, Card};
 use crate::error::{Error, file_error};
 use crate::http;
-use crate::origin::{OfferUrl, check_rp_id};
+use crate::origin::{OfferUrl, check_rp_id, parse_host};
 use crate::out::Out;
 use crate::text::safe;
 use fwp::enrollment::{MAX_CARDS_BYTES, MAX_OFFER_BYTES, Offer};
@@ -73,6 +73,7 @@ async fn offer(out: Out, args: &EnrollArgs) -> Result<Accepted, Error> {
             "an offer from a file needs --host: the host that you got it from, your bank's".to_owned(),
         ));
     };
+    let host = parse_host(&host)?;
     let path = PathBuf::from(&args.offer);
     let text = blocking(move || read_text(&path, limit)).await?;
     let offer = Offer::parse(&text).map_err(Error::Offer)?;

@@ -68,7 +68,7 @@ pub(crate) async fn until_interrupted<T>(
 
 /// The answers that the command line gives.
 pub(crate) fn answers(ask: &AskArgs) -> Result<Answers, Error> {
-    Ok(Answers { yes: ask.yes, card: None, pins: ask.pin_fd.map(PinLines::open).transpose()? })
+    Ok(Answers { yes: ask.yes, pins: ask.pin_fd.map(PinLines::open).transpose()?, ..Answers::default() })
 }
 
 /// Runs `work`, which blocks, elsewhere.
