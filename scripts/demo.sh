@@ -19,7 +19,7 @@ cleanup() {
 trap cleanup EXIT
 
 step() { printf '\n\033[1m%s\033[0m\n' "$*"; }
-show() { printf '$ %s\n' "$*"; }
+show() { printf '$ %s\n' "$*" >&2; } # standard output may be on its way into a file
 wait_for() { # until $dir/$1 has a line
   for _ in $(seq 100); do [ -s "$dir/$1" ] && return; sleep 0.1; done
   echo "demo: $1 did not appear within 10 s" >&2; exit 1
@@ -68,8 +68,10 @@ run 0 list
 
 step "6. Pay the Space Shop 435.00 EUR"
 fwp-sandbox order --url "$url" >"$dir/request.json"
-run 1 pay "$dir/request.json" >"$dir/assertion.json"
-order=$(sed -n 's/.*"id": *"\([^"]*\)".*/\1/p' "$dir/request.json" | tail -n 1)
+# Two cards fit; the person picks one.
+if [ -n "${INTERACTIVE:-}" ]; then card=(); else card=(--card 1); fi
+run 1 pay "$dir/request.json" "${card[@]}" >"$dir/assertion.json"
+order=$(sed -n 's/.*"id": *"\([0-9]*\)".*/\1/p' "$dir/request.json" | head -n 1)
 
 step "7. The shop sends the authorization through its PSP to the bank"
 show "fwp-sandbox checkout"

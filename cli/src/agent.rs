@@ -290,7 +290,7 @@ impl fwp_dbus::Agent for TerminalAgent {
             "touch" => self.0.out.note("Touch your key ..."),
             "processing" => self.0.out.note("Working ..."),
             "authorized" => self.0.out.note("Authorized."),
-            "enrolled" => self.0.out.note("The key is made."),
+            "enrolled" if self.0.reports => self.0.out.note("The key is made."),
             "failed" if self.0.reports => {
                 let reason = details.reason.as_deref().unwrap_or_default();
                 let name = ErrorName::from_dbus(reason).unwrap_or(ErrorName::Internal);

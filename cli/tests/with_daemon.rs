@@ -39,7 +39,7 @@ fn from_an_empty_wallet_to_a_booked_payment_and_a_refused_replay() {
     assert!(replay.out.contains("replay"), "{}", replay.out);
 
     let history = house.fwpctl(["history"]).ended(0);
-    assert!(history.out.contains("authorized") && !history.out.contains("paid "), "{}", history.out);
+    assert!(history.out.contains("  authorized  435.00 EUR  Space Shop  spaceshop.com"), "{}", history.out);
     let newest = &house.fwpctl(["history", "--limit", "1", "--json"]).ended(0).json()[0];
     assert_eq!(newest["amount"], "435.00");
     assert_eq!(newest["card"], cards[0]["id"]);
@@ -265,7 +265,7 @@ fn an_offer_from_a_file_is_enrolled_in_two_steps() {
             std::fs::write(&cards, post(&bank("/bank/attestation"), &made, 1 << 20).unwrap()).unwrap();
         }
         let enrolled = enrolled.join().unwrap().ended(0);
-        assert!(enrolled.err.contains("Send the attestation in"), "{}", enrolled.err);
+        assert!(enrolled.err.contains("Send its attestation in"), "{}", enrolled.err);
     });
     assert_eq!(house.fwpctl(["list", "--json"]).ended(0).json().as_array().unwrap().len(), 2);
     // A second time nothing is overwritten.

@@ -141,7 +141,7 @@ async fn exchange(out: Out, bank: &Bank, attestation: String) -> Result<String, 
     let limit = MAX_CARDS_BYTES as u64;
     let (written, cards) = match bank {
         Bank::Url(url) => {
-            out.note(&format!("Sending the attestation of the new key to {} ...", url.origin()));
+            out.note(&format!("The key is made. Sending its attestation to {} ...", url.origin()));
             let url = url.clone();
             return blocking(move || Ok(http::post(&url, &attestation, limit)?)).await;
         }
@@ -150,10 +150,13 @@ async fn exchange(out: Out, bank: &Bank, attestation: String) -> Result<String, 
     let stdin = Path::new("-");
     if written == stdin {
         out.text(&(attestation + "\n"))?;
-        out.note("Send the attestation (above) to your bank.");
+        out.note("The key is made. Send its attestation (above) to your bank.");
     } else {
         write_new(&written, &attestation)?;
-        out.note(&format!("Send the attestation in {} to your bank.", safe(&written.display().to_string())));
+        out.note(&format!(
+            "The key is made. Send its attestation in {} to your bank.",
+            safe(&written.display().to_string())
+        ));
     }
     if cards == stdin {
         out.note("Then give its answer on standard input.");

@@ -45,13 +45,13 @@ fn text(entries: &[HistoryEntry], cards: &[Card]) -> String {
             (Some(amount), Some(currency)) => format!("{amount} {currency}"),
             _ => String::new(),
         };
+        // That nothing was heard of the payee goes without saying.
+        let event = entry.event.strip_suffix(", merchant says unknown").unwrap_or(&entry.event);
         let what = match &entry.reason {
-            Some(reason) => format!(
-                "{} ({})",
-                entry.event,
-                reason.strip_prefix(fwp_dbus::error::PREFIX).unwrap_or(reason)
-            ),
-            None => entry.event.clone(),
+            Some(reason) => {
+                format!("{event} ({})", reason.strip_prefix(fwp_dbus::error::PREFIX).unwrap_or(reason))
+            }
+            None => event.to_owned(),
         };
         let card = entry.credential.as_ref().map_or(String::new(), |path| {
             match cards.iter().find(|card| card.path == *path) {
