@@ -400,6 +400,46 @@ fn consent_text(kind: &str, details: &ConsentDetails) -> Option<(String, String)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::is_harmless;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn whatever_a_shop_or_bank_is_called_the_questions_are_harmless(texts in proptest::collection::vec(any::<String>(), 8)) {
+            let [name, host, amount, notice, account, issuer, network, rp_id] = texts.try_into().unwrap();
+            let card = AuthorizeCard {
+                account_id: account.clone(),
+                issuer_id: issuer.clone(),
+                payment_network_id: network.clone(),
+                rp_id: rp_id.clone(),
+                ..AuthorizeCard::default()
+            };
+            let request = AuthorizeRequest {
+                payee_name: name.clone(),
+                payee_host: host.clone(),
+                amount,
+                notices: vec![notice.clone()],
+                retry: true,
+                error: Some(notice),
+                ..AuthorizeRequest::default()
+            };
+            let details = ConsentDetails {
+                rp_id: Some(rp_id),
+                host: Some(host),
+                issuer_name: Some(name),
+                issuer_id: Some(issuer),
+                payment_network_id: Some(network),
+                account_id: Some(account),
+                ..ConsentDetails::default()
+            };
+            let mut shown = payment_text(&request, std::slice::from_ref(&card)) + &describe(&card);
+            for kind in ["enroll", "delete", "replace-agent"] {
+                let (text, question) = consent_text(kind, &details).unwrap();
+                shown += &(text + &question);
+            }
+            prop_assert!(shown.chars().all(|c| c == '\n' || is_harmless(c)));
+        }
+    }
 
     #[test]
     fn the_host_stands_on_a_line_of_its_own_and_nothing_acts_on_the_terminal() {

@@ -244,3 +244,42 @@ pub fn file_error(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Erro
     let path = path.display().to_string();
     |source| Error::File { path, source }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::is_harmless;
+    use proptest::prelude::*;
+
+    #[test]
+    fn every_refusal_of_the_wallet_says_something_and_has_a_status() {
+        for &name in ErrorName::ALL {
+            let error = Error::Wallet(fwp_dbus::Error::new(name, "").into());
+            assert!(error.to_string().len() > 6, "{name}");
+            assert!(!matches!(error.exit(), Exit::Done | Exit::Usage), "{name}");
+            assert_eq!(error.name(), name.short());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_error_acts_on_the_terminal(text in any::<String>()) {
+            let refusals = ErrorName::ALL.iter().map(|name| Error::Wallet(fwp_dbus::Error::new(*name, text.as_str()).into()));
+            let path = std::path::Path::new(&text);
+            let others = [
+                Error::NoSuchCard(text.clone()),
+                Error::AmbiguousCard(text.clone()),
+                Error::NoSuchAuthenticator(text.clone()),
+                Error::RequestFile(text.clone()),
+                Error::FileTooLarge { path: text.clone(), limit: 1 },
+                file_error(path)(std::io::ErrorKind::NotFound.into()),
+                origin::OfferUrl::parse(&text).map_or_else(Into::into, |_| Error::NobodyToAsk),
+                origin::check_rp_id("bank.example", &text).map_or_else(Into::into, |()| Error::NobodyToAsk),
+                origin::check_rp_id(&text, "bank.example").map_or_else(Into::into, |()| Error::NobodyToAsk),
+            ];
+            for error in refusals.chain(others) {
+                prop_assert!(error.to_string().chars().all(is_harmless), "{error:?}");
+            }
+        }
+    }
+}
