@@ -210,9 +210,12 @@ impl Agent {
             }
         };
         let ended = tokio::select! {
+            // What was withdrawn before it was asked is never put before the user, and an answer that comes together with
+            // the withdrawal counts for nothing.
+            biased;
+            reason = interrupts.next() => Unanswered::Interrupted(reason),
             reply = question => return self.answer(reply),
             () = passes => Unanswered::Timeout,
-            reason = interrupts.next() => Unanswered::Interrupted(reason),
         };
         self.send("Cancel", &()).await;
         Err(ended)

@@ -8,6 +8,7 @@ use futures_util::StreamExt;
 use fwp_dbus::interfaces::BUS_NAME;
 use tokio::signal::unix::{SignalKind, signal};
 use zbus::connection::Builder;
+use zbus::fdo::RequestNameFlags;
 use zbus::message::Type;
 use zbus::names::OwnedUniqueName;
 use zbus::{MatchRule, Message, MessageStream};
@@ -42,7 +43,9 @@ pub(crate) async fn serve(options: Options, config: Config) -> Result<(), RunErr
     let messages = MessageStream::from(&connection);
     let daemon = Daemon::new(&messages, options, config);
     daemon.watch_ends().await?;
-    daemon.context.connection.request_name(BUS_NAME).await?;
+    // Nobody replaces the wallet, and it replaces and waits for nobody; zbus' default would let any program take over.
+    let alone = RequestNameFlags::DO_NOT_QUEUE;
+    daemon.context.connection.request_name_with_flags(BUS_NAME, alone).await?;
     tracing::info!(bus = daemon.context.bus.as_str(), "serving");
 
     let ended = tokio::select! {
