@@ -26,7 +26,19 @@ wait_for() { # until $dir/$1 has a line
 }
 
 step "1. A private bus and the wallet, fwpd"
-dbus-daemon --session --nofork --nopidfile --print-address=3 3>"$dir/address" 2>"$dir/bus.log" & pids+=($!)
+# Without service files: nothing of your own session, such as its keyring, is started or touched.
+cat >"$dir/bus.conf" <<CONF
+<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <type>session</type>
+  <listen>unix:path=$dir/bus</listen>
+  <auth>EXTERNAL</auth>
+  <policy context="default"><allow send_destination="*"/><allow own="*"/></policy>
+</busconfig>
+CONF
+dbus-daemon --config-file="$dir/bus.conf" --nofork --nopidfile --print-address=3 \
+  3>"$dir/address" 2>"$dir/bus.log" & pids+=($!)
 wait_for address
 export DBUS_SESSION_BUS_ADDRESS; DBUS_SESSION_BUS_ADDRESS=$(head -n 1 "$dir/address")
 show "fwpd --session"
@@ -87,4 +99,8 @@ if ((status != 4)); then echo "demo: the replay was not refused (exit $status)" 
 step "9. What the wallet remembers"
 run 0 history
 
+if [ -n "${INTERACTIVE:-}" ]; then
+  printf '\nThe bank shows its side at %s/bank. Press Enter to end. ' "$url"
+  read -r _ || true
+fi
 step "Done: enrolled, paid, booked once, and the replay refused."

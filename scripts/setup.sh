@@ -11,8 +11,10 @@ wanted=(
   "pkg-config:pkg-config"
   "dbus-daemon:dbus"
   "dbus-monitor:dbus-bin"
+  "dbus-send:dbus-bin"
   "gnome-keyring-daemon:gnome-keyring"
   "setpriv:util-linux"
+  "busctl:systemd"
 )
 
 missing=()
