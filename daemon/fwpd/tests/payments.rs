@@ -116,6 +116,33 @@ async fn a_request_that_breaks_a_rule_is_refused_by_the_fields_name_and_makes_no
 }
 
 #[tokio::test]
+async fn a_payment_is_not_there_for_other_connections_of_the_same_user() {
+    let stage = Stage::new().await;
+    let checkout = Checkout::new(&stage.page, "1").await.unwrap();
+    let other = stage.fwpd.client(&stage.bus).await;
+    let theirs = other.payment(&checkout.path).await.unwrap();
+    for refusal in [theirs.show().await, theirs.abort().await, theirs.state().await.map(|_| ())] {
+        let is_unknown = matches!(&refusal, Err(ClientError::Bus(zbus::Error::FDO(error)))
+            if matches!(**error, zbus::fdo::Error::UnknownObject(_)));
+        assert!(is_unknown, "{refusal:?}");
+    }
+    assert_eq!(checkout.payment.state().await.unwrap(), "created");
+}
+
+#[tokio::test]
+async fn a_user_has_so_many_payments_open_and_no_more_until_one_ends() {
+    let stage = Stage::with_config("[limits]\npayments = 3\n[policy]\ncool-down = 0").await;
+    let mut open = Vec::new();
+    for id in ["1", "2", "3"] {
+        open.push(Checkout::new(&stage.page, id).await.unwrap());
+    }
+    assert_eq!(refused(Checkout::new(&stage.page, "4").await), ErrorName::LimitsExceeded);
+    open[0].payment.abort().await.unwrap();
+    assert_eq!(open[0].failure().await.name, ErrorName::Aborted);
+    Checkout::new(&stage.page, "4").await.unwrap();
+}
+
+#[tokio::test]
 async fn the_user_says_no_and_nobody_is_asked_again_for_a_moment() {
     let mut stage = Stage::new().await;
     stage.agent.answers([Answer::No]);

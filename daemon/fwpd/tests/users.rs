@@ -83,6 +83,25 @@ async fn another_user_sees_nothing_by_method_getter_or_introspection() {
 }
 
 #[tokio::test]
+async fn another_user_cannot_ask_an_agent_nor_take_the_name() {
+    let bus = PrivateBus::system();
+    let fwpd = Fwpd::start(&bus, FWPD, QUICK).await;
+    let desktop = fwpd.client(&bus).await;
+    let agent = ScriptedAgent::new();
+    agent.register(&desktop).await.unwrap();
+    let name = desktop.connection().unique_name().unwrap().to_string();
+    let path = "/io/github/fwpd/TestAgent";
+    let question = ["call", name.as_str(), path, interfaces::AGENT.name, "Consent", "sa{sv}", "enroll", "0"];
+    let output = busctl(&bus, &question);
+    assert!(!output.status.success());
+    assert!(agent.prompts().is_empty());
+    let bus_itself = ["org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus"];
+    let request = ["call", bus_itself[0], bus_itself[1], bus_itself[2], "RequestName", "su", BUS_NAME, "3"];
+    let output = busctl(&bus, &request);
+    assert!(!output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[tokio::test]
 async fn another_user_hears_nothing_of_a_payment() {
     let bus = PrivateBus::system();
     let fwpd = Fwpd::start(&bus, FWPD, QUICK).await;
