@@ -129,7 +129,7 @@ refuses an authorization that is more than some minutes off). Each line says wha
     /// Ask the wallet's questions on this terminal, until Ctrl-C
     #[command(after_long_help = "\
 For a machine without a desktop: leave it running in a terminal, and payments of browsers and other programs are asked \
-here. A desktop's own dialog takes over when it starts.
+here. Another dialog that wants to take over, a desktop's say, needs your consent here first.
 
 With --yes every payment of every program of yours is approved without a question. That is for tests.")]
     Agent(AgentArgs),

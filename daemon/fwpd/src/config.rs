@@ -2,6 +2,8 @@
 //!
 //! ```toml
 //! claim-origin = "any"          # who may name a payee host: "any" caller with a wallet, or "none"
+//! key-slot = "keyring"          # what guards a new wallet's key on a session's bus: the desktop's "keyring" (a file where
+//!                               # there is none), or a "file" that only its owner can read, in any case
 //!
 //! [deadlines]                   # seconds
 //! prompt = 300                  # for the user to answer a prompt
@@ -28,6 +30,8 @@ use serde::{Deserialize, Deserializer};
 pub struct Config {
     /// Who may name a payee host.
     pub claim_origin: ClaimOrigin,
+    /// What guards a new wallet's key on a session's bus.
+    pub key_slot: KeySlotChoice,
     /// How long things may take.
     pub deadlines: Deadlines,
     /// What the wallet insists on.
@@ -45,6 +49,17 @@ pub enum ClaimOrigin {
     Any,
     /// Nobody: no payments.
     None,
+}
+
+/// What guards a new wallet's key on a session's bus. On the system's bus it is a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeySlotChoice {
+    /// The desktop's keyring; a file where there is none.
+    #[default]
+    Keyring,
+    /// A file that only its owner can read.
+    File,
 }
 
 /// How long things may take.
@@ -193,6 +208,7 @@ mod tests {
             ("[deadlines]\nprompt = 0", "prompt"),
             ("[limits]\npayments = -1", "payments"),
             ("claim-origin = \"all\"", "claim-origin"),
+            ("key-slot = \"usb\"", "key-slot"),
         ] {
             let error = toml::from_str::<Config>(text).unwrap_err().to_string();
             assert!(error.contains(named), "{error}");

@@ -10,6 +10,7 @@ use fwp_store::slot::{KeyFile, KeySlot, SecretServiceSlot, SlotError};
 use fwp_store::{Found, Store, StoreError};
 
 use crate::clock;
+use crate::config::KeySlotChoice;
 use crate::context::Bus;
 
 /// How long the keyring may take; a prompt of its own may wait for the user. Below the 25 s that callers usually wait.
@@ -24,13 +25,14 @@ struct Inner {
     directory: PathBuf,
     key_file: PathBuf,
     bus: Bus,
+    key_slot: KeySlotChoice,
     open: Mutex<Option<Store>>,
 }
 
 impl Vault {
-    /// The store in `directory`; a key file, where one is used, is `key_file`.
-    pub(crate) fn new(directory: PathBuf, key_file: PathBuf, bus: Bus) -> Self {
-        Self(Arc::new(Inner { directory, key_file, bus, open: Mutex::new(None) }))
+    /// The store in `directory`; a key file, where one is used, is `key_file`. A new one is guarded by `key_slot`.
+    pub(crate) fn new(directory: PathBuf, key_file: PathBuf, bus: Bus, key_slot: KeySlotChoice) -> Self {
+        Self(Arc::new(Inner { directory, key_file, bus, key_slot, open: Mutex::new(None) }))
     }
 
     /// Reads; `None` where nothing was ever stored.
@@ -161,10 +163,14 @@ impl Inner {
 
     /// On a session's bus the desktop's keyring guards the key; where there is none, and on the system's bus, a file does.
     fn create(&self) -> Result<Store, StoreError> {
-        if self.bus == Bus::Session {
+        if self.bus == Bus::Session && self.key_slot == KeySlotChoice::Keyring {
             let keyring = SecretServiceSlot::new(KEYRING_DEADLINE);
             match self.create_with(&keyring) {
-                Err(StoreError::Slot { source, .. }) => {
+                // Only where there is none; one that is locked is worth waiting for.
+                Err(StoreError::Slot {
+                    source: source @ (SlotError::NoService(_) | SlotError::Missing(_)),
+                    ..
+                }) => {
                     tracing::warn!(%source, "no keyring guards the wallet's key: it stands in a file");
                 }
                 created_or_failed => return created_or_failed,
@@ -189,6 +195,9 @@ fn refusal(error: &StoreError) -> Error {
     };
     match error {
         StoreError::NoSlotOpens { tried } if tried.iter().any(|(_, error)| may_open_later(error)) => {
+            Error::new(ErrorName::StoreLocked, error.to_string())
+        }
+        StoreError::Slot { source, .. } if may_open_later(source) => {
             Error::new(ErrorName::StoreLocked, error.to_string())
         }
         error => Error::new(ErrorName::StoreUnusable, error.to_string()),

@@ -94,7 +94,7 @@ impl Wallet {
         Self {
             context: Rc::clone(context),
             floor: Floor::new(context.config.policy.cool_down),
-            vault: Vault::new(directory, key_file, context.bus),
+            vault: Vault::new(directory, key_file, context.bus, context.config.key_slot),
             holdings: Holdings::default(),
             agents: Agents::default(),
             payments: Payments::default(),

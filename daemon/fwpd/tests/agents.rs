@@ -54,14 +54,17 @@ async fn no_agent_registers_while_a_payment_is_before_the_user() {
 }
 
 #[tokio::test]
-async fn a_desktops_agent_takes_over_from_a_terminal_and_not_the_other_way_round() {
+async fn a_desktops_agent_needs_the_terminals_consent_and_the_other_way_round() {
     let bus = PrivateBus::session();
     let fwpd = Fwpd::start(&bus, FWPD, QUICK).await;
     let (terminal_client, desktop_client) = (fwpd.client(&bus).await, fwpd.client(&bus).await);
     let (terminal, desktop) = (ScriptedAgent::new(), ScriptedAgent::new());
     terminal.register_as(&terminal_client, "terminal").await.unwrap();
+    terminal.answers([Answer::No]);
+    assert_eq!(refused(desktop.register(&desktop_client).await), ErrorName::Declined);
     desktop.register(&desktop_client).await.unwrap();
-    assert!(!terminal.prompts().iter().any(|prompt| matches!(prompt, Prompt::Consent(..))));
+    let asked = terminal.prompts().iter().filter(|prompt| matches!(prompt, Prompt::Consent(..))).count();
+    assert_eq!(asked, 2, "each time");
     desktop.answers([Answer::No]);
     assert_eq!(refused(terminal.register_as(&terminal_client, "terminal").await), ErrorName::Declined);
 }

@@ -30,16 +30,13 @@ pub enum Registration {
 }
 
 /// What becomes of an agent that wants to register. None registers while something is before the user (`busy`), lest
-/// a prompt change hands. The first one is accepted, and the same connection again; a desktop agent takes over from a
-/// terminal without a question; everything else needs the present agent's consent.
+/// a prompt change hands. The first one is accepted, and the same connection again; everything else needs the present
+/// agent's consent, since whoever is the agent says yes and no for the user.
 pub fn register<O: PartialEq>(present: Option<&Agent<O>>, candidate: &Agent<O>, busy: bool) -> Registration {
     match present {
         _ if busy => Registration::Busy,
         None => Registration::Accept,
         Some(present) if present.owner == candidate.owner => Registration::Accept,
-        Some(present) if present.kind == AgentKind::Terminal && candidate.kind == AgentKind::Desktop => {
-            Registration::Accept
-        }
         Some(_) => Registration::AskPresent,
     }
 }

@@ -44,8 +44,8 @@ fn agents_register_by_the_rules() {
     // The first one, and the same connection again.
     assert_eq!(register(None, &terminal, false), Registration::Accept);
     assert_eq!(register(Some(&desktop), &desktop, false), Registration::Accept);
-    // A desktop takes over from a terminal; nobody takes over from a desktop without being let.
-    assert_eq!(register(Some(&terminal), &desktop, false), Registration::Accept);
+    // Nobody takes over without being let.
+    assert_eq!(register(Some(&terminal), &desktop, false), Registration::AskPresent);
     assert_eq!(register(Some(&desktop), &terminal, false), Registration::AskPresent);
     assert_eq!(register(Some(&desktop), &agent(":1.3", AgentKind::Desktop), false), Registration::AskPresent);
     assert_eq!(
