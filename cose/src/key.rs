@@ -2,8 +2,9 @@
 //! `{1: 1, -1: crv, -2: x}` for Ed25519 and X25519, RSA `{1: 3, -1: n, -2: e}`. Each is valid by construction: points
 //! are on their curve, RSA moduli have no leading zero and 2048 to 4096 bits.
 
+use crate::algorithm::SignatureAlgorithm;
 use crate::cbor::{Fields, Map, SchemaError, Value};
-use crate::signature::SignatureAlgorithm;
+
 use sha2::{Digest, Sha256};
 use std::fmt;
 
@@ -264,6 +265,18 @@ impl PublicKey {
     /// SHA-256 of the deterministic encoding with core members only, by which a bank knows the key.
     pub fn sha256(&self) -> [u8; 32] {
         Sha256::digest(self.to_value().encode()).into()
+    }
+}
+
+impl SignatureAlgorithm {
+    /// Whether `key` is of the type that this algorithm signs with.
+    pub fn fits(self, key: &PublicKey) -> bool {
+        matches!(
+            (self, key),
+            (Self::Es256, PublicKey::P256(_))
+                | (Self::Ed25519, PublicKey::Ed25519(_))
+                | (Self::Rs256, PublicKey::Rsa(_))
+        )
     }
 }
 

@@ -9,9 +9,11 @@
 //! * [`signature`]: ES256, Ed25519 and RS256 verification.
 #![forbid(unsafe_code)]
 
+mod algorithm;
 pub mod cbor;
 pub mod key;
 pub mod signature;
 
+pub use algorithm::SignatureAlgorithm;
 pub use key::{KeyError, PublicKey};
-pub use signature::{SignatureAlgorithm, SignatureError};
+pub use signature::SignatureError;
