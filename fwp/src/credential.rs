@@ -1,6 +1,6 @@
 //! FWP credentials, "virtual cards" (FIDO Web Pay section 4): CBOR maps with labels 1 to 14.
 
-use crate::authorization::{ContentEncryption, KeyEncryption};
+use crate::encryption_algorithm::{ContentEncryption, KeyEncryption};
 use crate::host::RpId;
 use crate::text::{TextError, check_shown};
 use fwp_cose::cbor::{DecodeError, Fields, Map, SchemaError, Value};

@@ -15,6 +15,7 @@
 pub mod assertion;
 pub mod authorization;
 pub mod credential;
+mod encryption_algorithm;
 pub mod enrollment;
 pub mod envelope;
 pub mod host;

@@ -1,6 +1,5 @@
 //! Authorization Data (AD): what the authenticator signs (FIDO Web Pay section 4.2).
 
-use super::signed::{SadError, SignedAuthorizationData};
 use crate::credential::{AccountId, Credential};
 use crate::host::PayeeHost;
 use crate::payment_request::{PaymentRequest, Prcd};
@@ -181,18 +180,6 @@ impl AuthorizationData {
     /// What the authenticator is given: SHA-256 of the encoding.
     pub fn client_data_hash(&self) -> [u8; 32] {
         Sha256::digest(self.encode()).into()
-    }
-
-    /// This AD with what the authenticator answered. Whether the signature is good is for a verifier.
-    ///
-    /// # Errors
-    /// [`SadError::AuthenticatorData`], [`SadError::SignatureLength`] for what can be none.
-    pub fn signed(
-        self,
-        authenticator_data: Vec<u8>,
-        signature: Vec<u8>,
-    ) -> Result<SignedAuthorizationData, SadError> {
-        SignedAuthorizationData::new(self, authenticator_data, signature)
     }
 
     /// signature (-1) with the labels that AD has.

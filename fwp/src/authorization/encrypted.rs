@@ -1,7 +1,7 @@
 //! Encrypted Signed Authorization Data (ESAD): `1010(["https://fido-web-pay.github.io/ns/p1", {...}])` (protocol section 4).
 //! Reading, writing and the AAD are here; decryption is for banks (`issuer/verifier`).
 
-use super::encryption::{ContentEncryption, KeyEncryption};
+use crate::encryption_algorithm::{ContentEncryption, KeyEncryption};
 use fwp_cose::cbor::{DecodeError, Fields, Map, SchemaError, Value, decode};
 use fwp_cose::{KeyError, PublicKey};
 

@@ -9,7 +9,8 @@ pub mod encrypted;
 pub mod encryption;
 pub mod signed;
 
+pub use crate::encryption_algorithm::{ContentEncryption, KeyEncryption};
 pub use authorization_data::{AuthorizationData, Location, PlatformData};
 pub use encrypted::{EncryptedSad, EsadError, KeyReference};
-pub use encryption::{ContentEncryption, EncryptError, KeyEncryption, Randomness, derive_key};
+pub use encryption::{EncryptError, Randomness, derive_key};
 pub use signed::{SadError, SignedAuthorizationData};

@@ -69,8 +69,22 @@ pub struct SignedAuthorizationData {
     signature: Vec<u8>,
 }
 
+impl AuthorizationData {
+    /// This AD with what the authenticator answered. Whether the signature is good is for a verifier.
+    ///
+    /// # Errors
+    /// [`SadError::AuthenticatorData`], [`SadError::SignatureLength`] for what can be none.
+    pub fn signed(
+        self,
+        authenticator_data: Vec<u8>,
+        signature: Vec<u8>,
+    ) -> Result<SignedAuthorizationData, SadError> {
+        SignedAuthorizationData::new(self, authenticator_data, signature)
+    }
+}
+
 impl SignedAuthorizationData {
-    pub(super) fn new(
+    fn new(
         authorization_data: AuthorizationData,
         authenticator_data: Vec<u8>,
         signature: Vec<u8>,
