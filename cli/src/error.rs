@@ -26,6 +26,14 @@ pub enum Error {
         /// What was tried, and what came of it.
         tried: String,
     },
+    /// The wallet doesn't answer a plain call.
+    #[error(
+        "the wallet does not answer within {seconds} s; see whether fwpd is stopped or stuck, restart it, and try again"
+    )]
+    NoAnswer {
+        /// How long was waited.
+        seconds: u64,
+    },
     /// Nobody could be asked.
     #[error(
         "nobody to ask: no dialog is running and this is not a terminal; run \"fwpctl agent\" on one, or give --yes and --pin-fd"
@@ -130,6 +138,7 @@ impl Error {
             | Self::CardNotPicked { .. } => Exit::Usage,
             Self::Interrupted => Exit::Interrupted,
             Self::NoDaemon { .. } => Exit::NoDaemon,
+            Self::NoAnswer { .. } => Exit::Timeout,
             Self::NobodyToAsk => Exit::NoAgent,
             Self::NoSuchCard(_) | Self::CardDoesNotFit { .. } => Exit::NoCard,
             Self::NoPin(_) | Self::LastAttempt | Self::BadPin(_) => Exit::PinNeeded,

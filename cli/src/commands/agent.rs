@@ -21,7 +21,7 @@ pub(super) async fn run(context: &Context, args: AgentArgs) -> Result<(), Error>
     }
     let found = until_interrupted(context, bus::find(&context.bus)).await?;
     let client = &found.client;
-    until_interrupted(context, bus::register(client, &agent)).await?;
+    until_interrupted(context, bus::register(client, &agent, context.out)).await?;
     context.out.note(&format!("The wallet's questions are asked here ({}). Ctrl-C ends this.", found.bus));
     if args.ask.yes {
         context.out.note("Everything is approved without a question (--yes).");

@@ -19,7 +19,7 @@ pub(super) struct Found {
 
 pub(super) async fn run(context: &Context) -> Result<(), Error> {
     let found = bus::find(&context.bus).await?;
-    let all = list(&found.client).await?;
+    let all = bus::answered(context.out, list(&found.client)).await?;
     let json: Vec<_> = all.iter().enumerate().map(|(i, one)| json(i + 1, one)).collect();
     context.out.result(&json, || {
         if all.is_empty() {

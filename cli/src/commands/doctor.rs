@@ -59,7 +59,7 @@ pub(super) async fn run(context: &Context) -> Result<(), Error> {
     let mut report = Report::default();
     let mut exit = Exit::Failed;
     let daemon_time = match bus::find(&context.bus).await {
-        Ok(found) => match wallet(&mut report, &found).await {
+        Ok(found) => match bus::answered(context.out, wallet(&mut report, &found)).await {
             Ok(status) => Some(status.time),
             Err(error) => {
                 report.add("wallet", Health::Bad, error.to_string());

@@ -48,7 +48,7 @@ pub(super) async fn run(context: &Context, args: EnrollArgs) -> Result<(), Error
     let enrolled = enroll(context, client, &agent, &args, &accepted).await;
     let paths = enrolled.map_err(|error| agent.take_trouble().unwrap_or(error))?;
 
-    let cards = cards::list(client).await?;
+    let cards = until_interrupted(context, bus::answered(out, cards::list(client))).await?;
     let cards: Vec<_> = cards.into_iter().filter(|card| paths.contains(&card.path)).collect();
     let json: Vec<_> = cards.iter().map(Card::json).collect();
     out.result(&json, || list::table(&cards))
@@ -97,23 +97,27 @@ async fn enroll(
     args: &EnrollArgs,
     accepted: &Accepted,
 ) -> Result<Vec<OwnedObjectPath>, Error> {
+    let out = context.out;
     let begin = async {
         let authenticator = match args.authenticator.as_deref() {
-            Some(name) => Some(authenticators::pick(client, Some(name)).await?),
+            Some(name) => Some(bus::answered(out, authenticators::pick(client, Some(name))).await?),
             None => None,
         };
-        bus::ensure_agent(client, agent, context.out).await?;
+        bus::ensure_agent(client, agent, out).await?;
         let options = EnrollmentOptions { authenticator, replace: args.replace.then_some(true) };
-        Ok(client.wallet().await?.begin_enrollment(&accepted.text, &accepted.host, &options).await?)
+        let begin = async {
+            Ok(client.wallet().await?.begin_enrollment(&accepted.text, &accepted.host, &options).await?)
+        };
+        bus::answered(out, begin).await
     };
     let path = until_interrupted(context, begin).await?;
     let mut events = client.events(&path);
     let enrollment = client.enrollment(&path).await?;
     let work = async {
-        enrollment.start().await?;
+        bus::answered(out, async { Ok(enrollment.start().await?) }).await?;
         let attestation = attestation(&mut events).await?;
-        let cards = exchange(context.out, &accepted.bank, attestation).await?;
-        Ok(enrollment.store_cards(&cards).await?)
+        let cards = exchange(out, &accepted.bank, attestation).await?;
+        bus::answered(out, async { Ok(enrollment.store_cards(&cards).await?) }).await
     };
     let result = until_interrupted(context, work).await;
     if result.is_err() {

@@ -11,9 +11,15 @@ use fwp_dbus::types::{HistoryEntry, HistoryOptions};
 pub(super) async fn run(context: &Context, args: HistoryArgs) -> Result<(), Error> {
     let found = bus::find(&context.bus).await?;
     let options = HistoryOptions { before: args.before };
-    let entries = found.client.wallet().await?.history(args.limit, &options).await?;
+    let entries = async {
+        let wallet = found.client.wallet().await?;
+        let entries = wallet.history(args.limit, &options).await?;
+        // People are shown which card it was.
+        let cards = if context.out.is_json() { Vec::new() } else { cards::list(&found.client).await? };
+        Ok((entries, cards))
+    };
+    let (entries, cards) = bus::answered(context.out, entries).await?;
     let json: Vec<_> = entries.iter().map(json).collect();
-    let cards = if context.out.is_json() { Vec::new() } else { cards::list(&found.client).await? };
     context.out.result(&json, || text(&entries, &cards))
 }
 

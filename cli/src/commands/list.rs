@@ -8,7 +8,7 @@ use crate::table::Table;
 
 pub(super) async fn run(context: &Context) -> Result<(), Error> {
     let found = bus::find(&context.bus).await?;
-    let cards = cards::list(&found.client).await?;
+    let cards = bus::answered(context.out, cards::list(&found.client)).await?;
     let json: Vec<_> = cards.iter().map(Card::json).collect();
     context.out.result(&json, || table(&cards))
 }

@@ -33,7 +33,7 @@ pub(super) async fn run(context: &Context, args: PayArgs) -> Result<(), Error> {
     let found = until_interrupted(context, bus::find(&context.bus)).await?;
     let client = &found.client;
     if let Some(name) = &args.card {
-        let cards = until_interrupted(context, cards::list(client)).await?;
+        let cards = until_interrupted(context, bus::answered(context.out, cards::list(client))).await?;
         answers.card = Some(cards::find(&cards, name)?.id().to_owned());
     }
     let agent = TerminalAgent::new(answers, context.out, context.interrupt.clone());
@@ -53,12 +53,17 @@ async fn authorize(context: &Context, client: &Client, request: &Request) -> Res
         user_agent_name: Some(env!("CARGO_PKG_NAME").to_owned()),
         user_agent_version: Some(env!("CARGO_PKG_VERSION").to_owned()),
     };
-    let wallet = client.wallet().await?;
-    let path =
-        wallet.create_payment(&request.payee_host, &request.method_data, &request.details, &options).await?;
-    let mut events = client.events(&path);
-    let payment = client.payment(&path).await?;
-    payment.show().await?;
+    let begin = async {
+        let wallet = client.wallet().await?;
+        let Request { payee_host, method_data, details } = request;
+        let path = wallet.create_payment(payee_host, method_data, details, &options).await?;
+        let events = client.events(&path);
+        let payment = client.payment(&path).await?;
+        payment.show().await?;
+        Ok((payment, events))
+    };
+    // Whoever gives up here ends the payment with the connection.
+    let (payment, mut events) = until_interrupted(context, bus::answered(context.out, begin)).await?;
 
     match until_interrupted(context, response(&mut events)).await {
         Ok(assertion) => {

@@ -18,12 +18,16 @@ pub(super) async fn run(context: &Context, command: PinCommand) -> Result<(), Er
     let found = until_interrupted(context, bus::find(&context.bus)).await?;
     let client = &found.client;
     let work = async {
-        let path = authenticators::pick(client, authenticator.as_deref()).await?;
+        let pick = authenticators::pick(client, authenticator.as_deref());
+        let path = bus::answered(context.out, pick).await?;
         bus::ensure_agent(client, &agent, context.out).await?;
         let mut events = client.events(&path);
-        let proxy = client.authenticator(&path).await?;
-        let started = if first { proxy.set_pin().await } else { proxy.change_pin().await };
-        started.map_err(Error::Wallet)?;
+        let start = async {
+            let proxy = client.authenticator(&path).await?;
+            let started = if first { proxy.set_pin().await } else { proxy.change_pin().await };
+            started.map_err(Error::Wallet)
+        };
+        bus::answered(context.out, start).await?;
         events::finished(&mut events).await
     };
     until_interrupted(context, work).await.map_err(|error| agent.take_trouble().unwrap_or(error))?;

@@ -13,11 +13,12 @@ pub(super) async fn run(context: &Context, args: RemoveArgs) -> Result<(), Error
     let found = until_interrupted(context, bus::find(&context.bus)).await?;
     let client = &found.client;
     let removal = async {
-        let cards = cards::list(client).await?;
+        let cards = bus::answered(context.out, cards::list(client)).await?;
         let card = cards::find(&cards, &args.card)?;
         bus::ensure_agent(client, &agent, context.out).await?;
         let mut events = client.events(&card.path);
-        client.credential(&card.path).await?.delete().await.map_err(Error::Wallet)?;
+        let start = async { client.credential(&card.path).await?.delete().await.map_err(Error::Wallet) };
+        bus::answered(context.out, start).await?;
         events::finished(&mut events).await?;
         Ok(card.clone())
     };

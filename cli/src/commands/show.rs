@@ -11,10 +11,12 @@ use data_encoding::BASE64URL_NOPAD;
 
 pub(super) async fn run(context: &Context, args: ShowArgs) -> Result<(), Error> {
     let found = bus::find(&context.bus).await?;
-    let cards = cards::list(&found.client).await?;
+    let cards = bus::answered(context.out, cards::list(&found.client)).await?;
     let card = cards::find(&cards, &args.card)?;
     if let Some(path) = &args.image {
-        let svg = found.client.credential(&card.path).await?.card_image().await.map_err(Error::Wallet)?;
+        let svg =
+            async { found.client.credential(&card.path).await?.card_image().await.map_err(Error::Wallet) };
+        let svg = bus::answered(context.out, svg).await?;
         let image = sanitize(&svg)?;
         std::fs::write(path, render(&image, args.width)?).map_err(file_error(path))?;
         context.out.note(&format!("The picture is in {}.", safe(&path.display().to_string())));
