@@ -3,10 +3,12 @@
 //! the tests of this crate.
 
 mod ctap;
+mod edges;
 mod protocol;
 mod store;
 
 pub use ctap::{authenticator, ctap_ceremony, ctap_request, ctap_response};
+pub use edges::{card_image, command_line, pin_box, verify_line};
 pub use protocol::{card_data, cbor, credential, enrollment, envelope, esad, payment_request, sad};
 pub use store::store_record;
 
@@ -17,7 +19,9 @@ pub type Target = fn(&[u8]);
 pub const TARGETS: &[(&str, Target)] = &[
     ("authenticator", authenticator),
     ("card_data", card_data),
+    ("card_image", card_image),
     ("cbor", cbor),
+    ("command_line", command_line),
     ("credential", credential),
     ("ctap_ceremony", ctap_ceremony),
     ("ctap_request", ctap_request),
@@ -26,8 +30,10 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("envelope", envelope),
     ("esad", esad),
     ("payment_request", payment_request),
+    ("pin_box", pin_box),
     ("sad", sad),
     ("store_record", store_record),
+    ("verify_line", verify_line),
 ];
 
 /// `data` cut at each 0xff byte into `N` texts; what is not UTF-8 is replaced, what is not there is empty.
