@@ -9,8 +9,9 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CardHandle(pub i64);
 
-/// Names the card to the ledger, over restarts and new enrollments: SHA-256 of network, issuer, account and serial
-/// number. No account number can be read from it.
+/// Names the card to the ledger, over restarts and new enrollments: SHA-256 of rpId, network, issuer, account and serial
+/// number. The rpId is the only one of these that an issuer can't write at will, so that no issuer's cards pass for those
+/// of another. No account number can be read from it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CardKey([u8; 32]);
 
@@ -27,9 +28,13 @@ impl CardKey {
     pub fn of(credential: &Credential) -> Self {
         let card = &credential.card;
         let mut hash = Sha256::new();
-        for part in
-            [card.payment_network_id.as_str(), &card.issuer_id, card.account_id.as_str(), &card.serial_number]
-        {
+        for part in [
+            credential.rp_id.as_str(),
+            &card.payment_network_id,
+            &card.issuer_id,
+            card.account_id.as_str(),
+            &card.serial_number,
+        ] {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         }

@@ -4,13 +4,14 @@
 mod common;
 
 use common::{BANKNET, at, cards, request, request_for};
-use fwp::PaymentRequest;
+use fwp::{Credential, PaymentRequest, RpId};
 use fwp_wallet::ledger::HOLD_MS;
 use fwp_wallet::payment::View;
 use fwp_wallet::{
-    Approved, Authorizable, CardHandle, CardKey, CardTied, Deadlines, Effect, Event, Ledger, Moment, Notice,
-    Payment,
+    Approved, Authorizable, Card, CardHandle, CardKey, CardTied, Deadlines, Effect, Event, Ledger, Moment,
+    Notice, Payment,
 };
+use std::sync::Arc;
 
 /// What the user says yes to, with this card.
 fn approved(request: &PaymentRequest, card: i64, now: Moment) -> Approved {
@@ -161,4 +162,24 @@ fn a_card_is_known_by_what_it_is_and_shows_no_account_number() {
     assert_eq!(cards[0].key(), CardKey::of(cards[0].credential()));
     assert_eq!(CardKey::from_bytes(*cards[0].key().as_bytes()), cards[0].key());
     assert!(!format!("{:?}", cards[0]).contains("account 1"));
+}
+
+/// Another issuer can write whatever it likes into its cards, the numbers of this one included: it is told apart by the
+/// rpId, which it can't choose.
+#[test]
+fn a_card_of_another_rp_id_is_another_card_whatever_numbers_it_bears() {
+    let genuine = &cards()[0];
+    let rp_id = RpId::parse("imitator.example").unwrap();
+    let imitation = Arc::new(Credential { rp_id, ..genuine.credential().clone() });
+    assert_ne!(CardKey::of(&imitation), genuine.key());
+
+    // So it can't authorize what was authorized with the genuine one, nor is it offered for a retry.
+    let cards = [Arc::clone(genuine), Arc::new(Card::new(CardHandle(9), imitation))];
+    let (order, mut ledger) = (request("order-1", "435.00"), Ledger::default());
+    let mut payment = Payment::new(order.clone(), Deadlines::default(), at(0));
+    payment.on(Event::Show(View { cards: &cards, ledger: &ledger }), at(0)).unwrap();
+    tie(&mut ledger, &order, 1, at(0)).unwrap();
+    let mut effects = payment.on(Event::Answered { turn: 1, card: Some(CardHandle(9)) }, at(1)).unwrap();
+    let Some(Effect::Authorize { approved, .. }) = effects.pop() else { panic!("{effects:?}") };
+    assert!(ledger.tie(approved, at(1)).is_err());
 }
