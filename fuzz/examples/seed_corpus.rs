@@ -12,9 +12,15 @@ use ctap_core::ceremony::{
 };
 use ctap_core::messages::{RelyingParty, UserAccount};
 use ctap_core::{Pin, Random, RandomError};
+use fwp::{Amount, Credential, Currency, PayeeHost};
 use fwp_cose::SignatureAlgorithm;
+use fwp_store::record::{
+    AuditEvent, AuditKind, AuthenticatorKind, AuthenticatorRef, CardId, HistoryRecord, LedgerRecord, NewCard,
+    Outcome, Settings,
+};
 use sha2::{Digest, Sha256};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
@@ -41,6 +47,51 @@ fn main() {
     };
     record(0, &mut GetAssertion::new(request), &mut authenticator);
     record(3, &mut ChangePin::new(), &mut authenticator);
+    store_records();
+}
+
+/// A record of each table.
+fn store_records() {
+    let (payee_host, amount) = (PayeeHost::parse("spaceshop.com").unwrap(), Amount::parse("435.00").unwrap());
+    let currency = Currency::parse("EUR").unwrap();
+    let cards = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/credential");
+    let card = std::fs::read_dir(cards).unwrap().map(|entry| entry.unwrap().path()).min().unwrap();
+    let new_card = NewCard {
+        credential: Arc::new(Credential::decode(&std::fs::read(card).unwrap()).unwrap()),
+        label: "mine".to_owned(),
+        enrolled_unix_ms: 1_676_538_847_000,
+        authenticator: AuthenticatorRef { kind: AuthenticatorKind::Software, aaguid: [7; 16] },
+    };
+    seed("store_record", &new_card.encode());
+    let ledger = LedgerRecord {
+        payee_host: payee_host.clone(),
+        request_id: "7040566321".to_owned(),
+        card: [7; 32],
+        amount: amount.clone(),
+        currency,
+        authorized_unix_ms: 1_676_538_847_000,
+    };
+    seed("store_record", &ledger.encode());
+    for outcome in [Outcome::Authorized, Outcome::Declined, Outcome::CompletedFail] {
+        let history = HistoryRecord {
+            at_unix_ms: 1_676_538_847_000,
+            payee_host: payee_host.clone(),
+            payee_name: "Space Shop".to_owned(),
+            request_id: "7040566321".to_owned(),
+            amount: amount.clone(),
+            currency,
+            card: Some(CardId::from_i64(1)),
+            card_label: Some("mine".to_owned()),
+            outcome,
+        };
+        seed("store_record", &history.encode());
+    }
+    let event = AuditEvent::new(1_676_538_847_000, AuditKind::PaymentAuthorized)
+        .card(CardId::from_i64(1))
+        .payment(&payee_host, &amount, &currency)
+        .reason("Declined");
+    seed("store_record", &event.encode());
+    seed("store_record", &Settings([("colour".to_owned(), "blue".to_owned())].into()).encode());
 }
 
 /// Runs a ceremony, and puts its commands, its responses and the whole into the corpora.
