@@ -20,8 +20,12 @@ struct Stage {
 }
 
 async fn stage() -> Stage {
+    stage_with(QUICK).await
+}
+
+async fn stage_with(config: &str) -> Stage {
     let bus = PrivateBus::session();
-    let fwpd = Fwpd::start(&bus, FWPD, QUICK).await;
+    let fwpd = Fwpd::start(&bus, FWPD, config).await;
     let (desktop, client) = (fwpd.client(&bus).await, fwpd.client(&bus).await);
     let agent = ScriptedAgent::new();
     agent.register(&desktop).await.unwrap();
@@ -64,6 +68,14 @@ async fn consent_names_the_rp_id_and_without_it_no_key_is_made() {
     assert!(matches!(&prompts[0], Prompt::Consent(kind, details)
         if kind == "enroll" && details.rp_id.as_deref() == Some(MY_BANK) && details.host.as_deref() == Some(MY_BANK)));
     assert!(!prompts.iter().any(|prompt| matches!(prompt, Prompt::Pin(_))), "no ceremony began");
+}
+
+#[tokio::test]
+async fn no_to_the_pin_of_an_enrollment_is_a_no_after_which_nobody_is_asked_for_a_moment() {
+    let stage = stage_with("[policy]\ncool-down = 60").await;
+    stage.agent.types([None]);
+    assert_eq!(refused(enroll(&stage.client, &stage.bank, &[(BANKNET, "1")]).await), ErrorName::Declined);
+    assert_eq!(refused(enroll(&stage.client, &stage.bank, &[(BANKNET, "1")]).await), ErrorName::CoolDown);
 }
 
 #[tokio::test]

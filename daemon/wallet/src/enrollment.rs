@@ -96,6 +96,8 @@ pub enum Event {
     Failed {
         /// Number of the ceremony.
         turn: u32,
+        /// Whether that is because the user said no, to the PIN say.
+        declined: bool,
     },
     /// The cards of [`Enrollment::check_cards`] are durably stored.
     Stored,
@@ -284,9 +286,10 @@ impl Enrollment {
                 self.state = State::Attested { key: *key, until_ms };
                 vec![Effect::LeaveDesk { declined: false }, Effect::Attest]
             }
-            (Event::Failed { turn }, State::Making { .. }) if turn == self.turn => {
+            (Event::Failed { turn, declined }, State::Making { .. }) if turn == self.turn => {
                 self.state = State::Closed;
-                vec![Effect::LeaveDesk { declined: false }, Effect::Close(CloseReason::Failed)]
+                let reason = if declined { CloseReason::Declined } else { CloseReason::Failed };
+                vec![Effect::LeaveDesk { declined }, Effect::Close(reason)]
             }
             (Event::Stored, State::Attested { .. }) => self.close(CloseReason::Completed),
             (Event::Cancel, state) if !matches!(state, State::Closed) => self.close(CloseReason::Aborted),

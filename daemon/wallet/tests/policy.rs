@@ -222,7 +222,7 @@ fn an_enrollment_ends_from_anywhere_and_takes_nothing_late() {
         Err(EnrollmentError::State(EnrollmentState::Interactive))
     ));
     failed.on(Event::Consented { turn: 1, granted: true }, at(0)).unwrap();
-    let effects = failed.on(Event::Failed { turn: 2 }, at(0)).unwrap();
+    let effects = failed.on(Event::Failed { turn: 2, declined: false }, at(0)).unwrap();
     assert_eq!(effects, [Effect::LeaveDesk { declined: false }, Effect::Close(CloseReason::Failed)]);
 
     let mut waiting = attested(false);

@@ -80,8 +80,9 @@ impl Enrollment {
     }
 
     fn fails(&self, turn: u32, error: Error) {
+        let declined = error.name == ErrorName::Declined;
         self.failure.borrow_mut().get_or_insert(error);
-        self.happens(Event::Failed { turn });
+        self.happens(Event::Failed { turn, declined });
     }
 
     fn deadline_ms(&self) -> Option<u64> {
