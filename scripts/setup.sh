@@ -14,12 +14,15 @@ wanted=(
   "dbus-send:dbus-bin"
   "gnome-keyring-daemon:gnome-keyring"
   "setpriv:util-linux"
+  "setsid:util-linux"
+  "kill:procps"
   "busctl:systemd"
 )
 
 missing=()
 for entry in "${wanted[@]}"; do
-  command -v "${entry%%:*}" >/dev/null 2>&1 || missing+=("${entry##*:}")
+  # The program, not the shell's builtin of that name: the tests call programs.
+  type -P "${entry%%:*}" >/dev/null || missing+=("${entry##*:}")
 done
 
 if ((${#missing[@]})); then
@@ -34,4 +37,14 @@ if ((${#missing[@]})); then
     apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 fi
 
-command -v cargo >/dev/null || { echo "setup: Rust is missing; see https://rustup.rs" >&2; exit 1; }
+if ! command -v cargo >/dev/null; then
+  echo "setup: Rust is missing; see https://rustup.rs (just installed? then: . ~/.cargo/env)" >&2
+  exit 1
+fi
+# Debian's own is too old to read our Cargo.toml, and doesn't say so in these words.
+wanted_rust=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$(dirname "$0")/../Cargo.toml")
+found_rust=$(cargo --version | cut -d ' ' -f 2)
+if [ "$(printf '%s\n' "$wanted_rust" "${found_rust%%-*}" | sort -V | head -n 1)" != "$wanted_rust" ]; then
+  echo "setup: cargo is $found_rust and must be $wanted_rust or newer: rustup update stable (https://rustup.rs)" >&2
+  exit 1
+fi
