@@ -11,8 +11,12 @@ dir=$(mktemp -d)
 pids=()
 cleanup() {
   status=$?
-  ((${#pids[@]})) && kill "${pids[@]}" 2>/dev/null && wait "${pids[@]}" 2>/dev/null
-  if ((status != 0)) && [ -s "$dir/fwpd.log" ]; then echo "--- log of fwpd"; tail -n 30 "$dir/fwpd.log"; fi
+  # The bus last, so that nobody complains that it is gone.
+  for ((i = ${#pids[@]} - 1; i >= 0; i--)); do kill "${pids[i]}" 2>/dev/null && wait "${pids[i]}" 2>/dev/null; done
+  if [ -n "${INTERACTIVE:-}" ] && ((status == 3 || status == 130)); then
+    printf '\nYou ended it; nothing of it is left.\n'
+    status=0
+  elif ((status != 0)) && [ -s "$dir/fwpd.log" ]; then echo "--- log of fwpd"; tail -n 30 "$dir/fwpd.log"; fi
   rm -rf "$dir"
   exit "$status"
 }
@@ -71,13 +75,24 @@ run() { # fwpctl, answered by this script or by the person at the terminal; $1: 
   fi
 }
 
+person() { # as run; who said no may think again
+  local status answer
+  while true; do
+    status=0
+    run "$@" || status=$?
+    if ((status != 3)) || [ -z "${INTERACTIVE:-}" ]; then return "$status"; fi
+    read -r -p 'You said no, so nothing was done. Ask me once more? [yes/no] ' answer </dev/tty || return 3
+    case $answer in y | Y | yes | Yes) sleep 2 ;; *) return 3 ;; esac # the wallet pauses for 2 s after a "no"
+  done
+}
+
 step "3. A PIN for the built-in authenticator"
 show "fwpctl pin set"
 if [ -n "${INTERACTIVE:-}" ]; then fwpctl --bus session pin set
 else fwpctl --bus session pin set --pin-fd 3 3< <(echo $pin; echo $pin); fi
 
 step "4. Enroll: a FIDO key is made, the bank checks its attestation and issues two cards"
-run 1 enroll "$url/bank/offer"
+person 1 enroll "$url/bank/offer"
 
 step "5. The cards"
 run 0 list
@@ -86,7 +101,7 @@ step "6. Pay the Space Shop 435.00 EUR"
 fwp-sandbox order --url "$url" >"$dir/request.json"
 # Two cards fit; the person picks one.
 if [ -n "${INTERACTIVE:-}" ]; then card=(); else card=(--card 1); fi
-run 1 pay "$dir/request.json" "${card[@]}" >"$dir/assertion.json"
+person 1 pay "$dir/request.json" "${card[@]}" >"$dir/assertion.json"
 order=$(sed -n 's/.*"id": *"\([0-9]*\)".*/\1/p' "$dir/request.json" | head -n 1)
 
 step "7. The shop sends the authorization through its PSP to the bank"
