@@ -44,7 +44,7 @@ async fn nothing_acknowledged_is_lost_by_kill_9_at_200_random_instants() {
         let (page, _desktop) = ready(&fwpd, &bus).await;
         let enrolling = kill % 2 == 0;
         let takes = if enrolling { enrollment_takes } else { payment_takes };
-        let delay = Duration::from_micros(random.below(takes.as_micros() as u64 * 13 / 10));
+        let delay = Duration::from_micros(random.below(takes.as_micros() as u64 * 3 / 2));
         // The kill comes from another thread, so that it can fall between any two instructions of either side.
         let pid = fwpd.pid();
         let killer = std::thread::spawn(move || {
