@@ -5,12 +5,16 @@ use std::io::Read;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use fwp_dbus::interfaces::PAYMENT;
 use fwp_dbus::types::{HistoryOptions, PaymentOptions};
 use fwp_dbus::{Client, ClientError, ErrorName, Event};
 use fwp_tests::requests::{BANKNET, SPACE_SHOP, details, method_data, update};
 use fwp_tests::{
     Answer, Bank, Checkout, Fwpd, MY_BANK, PrivateBus, Prompt, QUICK, ScriptedAgent, enroll, refused, soon,
 };
+use zbus::message::Type;
+use zbus::{Message, MessageStream};
 
 const FWPD: &str = env!("CARGO_BIN_EXE_fwpd");
 
@@ -492,4 +496,42 @@ async fn ending_the_daemon_tells_the_owner_and_takes_the_prompt_away() {
         .agent
         .wait_for("the prompt's end", |prompt| matches!(prompt, Prompt::Withdrawn).then_some(()))
         .await;
+}
+
+/// The moment between the signature and its Response is short, so this tries often.
+#[tokio::test]
+async fn after_an_acknowledged_abort_no_authorization_is_handed_out() {
+    let stage = Stage::new().await;
+    let (connection, wallet) = (stage.page.connection(), stage.page.wallet().await.unwrap());
+    for round in 0..40 {
+        let id = format!("round {round}");
+        let mut checkout = Checkout::new(&stage.page, &id).await.unwrap();
+        checkout.payment.show().await.unwrap();
+        while checkout.payment.state().await.is_ok_and(|state| state != "authorized") {}
+        let abort = Message::method_call(&checkout.path, "Abort").destination(stage.page.daemon().as_str());
+        let abort = abort.interface(PAYMENT.name).build(&()).unwrap();
+        // A Response that is there already is not seen by this.
+        let mut messages = MessageStream::from(connection);
+        connection.send(&abort).await.unwrap();
+
+        let mut acknowledged = false;
+        loop {
+            let message = soon("the end", messages.next()).await.unwrap().unwrap();
+            let header = message.header();
+            acknowledged |= header.reply_serial() == Some(abort.primary_header().serial_num())
+                && message.message_type() == Type::MethodReturn;
+            match header.member().map(|member| member.as_str()) {
+                _ if header.path().is_none_or(|path| *path != *checkout.path) => {}
+                Some("Response") => assert!(!acknowledged, "handed out after the abort, {id}"),
+                Some("Closed") => break,
+                _ => {}
+            }
+        }
+        assert!(acknowledged);
+        // Nor does the history tell of one.
+        let handed_out = matches!(checkout.next().await, Event::Response(_));
+        let history = wallet.history(1, &HistoryOptions::default()).await.unwrap();
+        assert_eq!(history[0].request_id.as_deref(), Some(id.as_str()));
+        assert_eq!(history[0].event == "authorized", handed_out, "{history:?}");
+    }
 }

@@ -8,7 +8,7 @@ use fwp_dbus::interfaces::PAYMENT;
 use fwp_dbus::types::{AuthorizeCard, AuthorizeRequest, StatusDetails};
 use fwp_dbus::{Error, ErrorName};
 use fwp_store::record::CardId;
-use fwp_wallet::payment::{CloseReason, Effect, Event};
+use fwp_wallet::payment::{CloseReason, Effect, Event, PaymentState};
 use fwp_wallet::{Approved, CardHandle, InvalidState, PaymentConsent};
 use tokio::sync::mpsc;
 use zbus::OwnedObjectPath;
@@ -210,6 +210,12 @@ async fn authorize(
 async fn respond(wallet: &Wallet, payment: &Payment) {
     outcome::record_authorized(wallet, payment).await;
     let Some(assertion) = payment.assertion.borrow_mut().take() else { return };
+    // Its owner may have withdrawn it while it was recorded; who was told that it is over gets nothing any more. The
+    // request stays tied to the card.
+    if payment.machine.borrow().state() == PaymentState::Closed {
+        payment.withheld.set(true);
+        return;
+    }
     let body = assertion.to_json().to_string();
     wallet.context.tell(&payment.owner, &payment.path, PAYMENT, "Response", &body).await;
     if let Some(agent) = payment.agent() {

@@ -57,6 +57,8 @@ pub(crate) struct Payment {
     current: RefCell<Option<(u32, Interrupter)>>,
     /// The authorization that is about to be handed over.
     assertion: RefCell<Option<FwpAssertion>>,
+    /// The last authorization was recorded and never handed out.
+    withheld: Cell<bool>,
     /// More than the life cycle's reason tells of why it ended.
     failure: RefCell<Option<Error>>,
     /// To be committed with what is committed next.
@@ -102,6 +104,7 @@ pub(crate) fn create(
         turn: RefCell::new(None),
         current: RefCell::new(None),
         assertion: RefCell::new(None),
+        withheld: Cell::new(false),
         failure: RefCell::new(None),
         changes: RefCell::default(),
         card: Cell::new(None),

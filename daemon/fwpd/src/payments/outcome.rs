@@ -93,6 +93,9 @@ pub(super) async fn record_closed(
             };
             changes.replace_history(entry, history(payment, outcome));
         }
+        (Some(entry), _) if payment.withheld.get() => {
+            changes.replace_history(entry, history(payment, outcome_of(reason)));
+        }
         // What was authorized stays so in the history, whatever came of a retry; the audit log has both.
         (None, _) if was_shown => {
             changes.add_history(history(payment, outcome_of(reason)));
