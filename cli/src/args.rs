@@ -22,7 +22,7 @@ Examples:
   fwpctl enroll https://bank.example/offer  get cards from your bank
   fwpctl list                               the cards you have
   fwpctl pay order.json > assertion.json    authorize a payment
-  fwpctl history                            what you authorized
+  fwpctl history                            what you authorized or declined
 
 ";
 
@@ -110,7 +110,7 @@ A request file is JSON:
 Ctrl-C aborts the payment: nothing is authorized then.")]
     Pay(Box<PayArgs>),
 
-    /// Show what you authorized, declined, enrolled and removed
+    /// Show the payments that you were asked for, and what came of them
     History(HistoryArgs),
 
     /// Show the security keys and other authenticators that are there

@@ -21,7 +21,9 @@ pub enum Error {
     #[error("{}", wallet_message(.0))]
     Wallet(#[from] ClientError),
     /// There's no bus, or no daemon on any.
-    #[error("no wallet was found: {tried}. Start one with \"fwpd --session\", or say where it is with --bus")]
+    #[error(
+        "no wallet was found: {tried}. Start one with \"fwpd --session\" (without a session bus: \"dbus-run-session bash\" first), or say where it is with --bus"
+    )]
     NoDaemon {
         /// What was tried, and what came of it.
         tried: String,
@@ -226,7 +228,11 @@ fn wallet_message(error: &ClientError) -> String {
             return "the wallet is asking something else; answer that first, then try again".to_owned();
         }
         ErrorName::Timeout => return "nobody answered in time".to_owned(),
-        ErrorName::CoolDown => "declined a moment ago; try again in a few seconds",
+        ErrorName::CoolDown => return "declined a moment ago; try again in a few seconds".to_owned(),
+        // The daemon's words have their own remedy.
+        ErrorName::InvalidState | ErrorName::InvalidRequest if !error.message.is_empty() => {
+            return message.to_string();
+        }
         ErrorName::CardTied => {
             "this request was authorized with another card before, and only that card may be used for it"
         }

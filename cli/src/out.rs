@@ -22,6 +22,12 @@ impl Out {
         self.json
     }
 
+    /// Columns of the terminal that results go to; `None` if they go elsewhere, where lines may be as long as they are.
+    pub fn columns(self) -> Option<usize> {
+        let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+        Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+    }
+
     /// Writes a result: `value` as JSON, or else what `people` makes of it, which must be safe to print.
     ///
     /// # Errors

@@ -24,14 +24,23 @@ impl<const N: usize> Table<N> {
         self.rows.push(cells.map(|cell| safe(cell).to_string()));
     }
 
-    /// The table's lines, each ended by a line feed, none by a blank.
-    pub fn render(&self) -> String {
+    /// The table's lines, each ended by a line feed, none by a blank. Where they don't fit into `columns`, each row is a
+    /// block of its own, a cell a line: a table that the terminal folds can't be read.
+    pub fn render(&self, columns: Option<usize>) -> String {
         let mut widths = [0; N];
         for row in &self.rows {
             for (width, cell) in widths.iter_mut().zip(row) {
                 *width = (*width).max(cell.width());
             }
         }
+        let total = widths.iter().sum::<usize>() + GAP * N.saturating_sub(1);
+        match (columns, self.rows.split_first()) {
+            (Some(columns), Some((head, rows))) if total > columns => blocks(head, rows),
+            _ => self.lines(&widths),
+        }
+    }
+
+    fn lines(&self, widths: &[usize; N]) -> String {
         let mut out = String::new();
         for row in &self.rows {
             let mut line = String::new();
@@ -45,6 +54,21 @@ impl<const N: usize> Table<N> {
     }
 }
 
+/// Every row as lines of head and cell; a cell that is empty says nothing.
+fn blocks<const N: usize>(head: &[String; N], rows: &[[String; N]]) -> String {
+    let width = head.iter().map(|name| name.width()).max().unwrap_or_default() + GAP;
+    let mut out = String::new();
+    for (i, row) in rows.iter().enumerate() {
+        if i > 0 {
+            out.push('\n');
+        }
+        for (name, cell) in head.iter().zip(row).filter(|(_, cell)| !cell.is_empty()) {
+            let _ = writeln!(out, "{name}{:1$}{cell}", "", width - name.width()); // a String takes everything
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,7 +79,19 @@ mod tests {
         let mut table = Table::new(["BANK", "CARD"]);
         table.row(["株式", "1"]);
         table.row(["Bank", "2"]);
-        assert_eq!(table.render(), "BANK  CARD\n株式  1\nBank  2\n");
+        assert_eq!(table.render(None), "BANK  CARD\n株式  1\nBank  2\n");
+    }
+
+    #[test]
+    fn what_does_not_fit_the_terminal_is_shown_row_by_row() {
+        let mut table = Table::new(["#", "ACCOUNT", "NOTE"]);
+        table.row(["1", "...4382", ""]);
+        table.row(["2", "...3239", "株式"]);
+        assert_eq!(table.render(Some(16)), table.render(None), "it fits exactly");
+        assert_eq!(
+            table.render(Some(15)),
+            "#        1\nACCOUNT  ...4382\n\n#        2\nACCOUNT  ...3239\nNOTE     株式\n"
+        );
     }
 
     proptest! {
@@ -63,7 +99,7 @@ mod tests {
         fn a_row_is_one_line_whatever_is_in_it(a in any::<String>(), b in any::<String>()) {
             let mut table = Table::new(["A", "B"]);
             table.row([&a, &b]);
-            prop_assert_eq!(table.render().lines().count(), 2);
+            prop_assert_eq!(table.render(None).lines().count(), 2);
         }
     }
 }

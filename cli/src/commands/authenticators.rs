@@ -37,7 +37,7 @@ pub(super) async fn run(context: &Context) -> Result<(), Error> {
                 id_of(&one.path),
             ]);
         }
-        table.render()
+        table.render(context.out.columns())
     })
 }
 

@@ -51,7 +51,7 @@ pub(super) async fn run(context: &Context, args: EnrollArgs) -> Result<(), Error
     let cards = until_interrupted(context, bus::answered(out, cards::list(client))).await?;
     let cards: Vec<_> = cards.into_iter().filter(|card| paths.contains(&card.path)).collect();
     let json: Vec<_> = cards.iter().map(Card::json).collect();
-    out.result(&json, || list::table(&cards))
+    out.result(&json, || list::table(&cards, out.columns()))
 }
 
 /// The offer, checked as far as it can be without a wallet: its form, and whose rpId it names.

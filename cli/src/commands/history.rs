@@ -20,7 +20,7 @@ pub(super) async fn run(context: &Context, args: HistoryArgs) -> Result<(), Erro
     };
     let (entries, cards) = bus::answered(context.out, entries).await?;
     let json: Vec<_> = entries.iter().map(json).collect();
-    context.out.result(&json, || text(&entries, &cards))
+    context.out.result(&json, || text(&entries, &cards, context.out.columns()))
 }
 
 /// Fields that don't apply are left out, as on the bus.
@@ -41,7 +41,7 @@ fn json(entry: &HistoryEntry) -> serde_json::Value {
     json
 }
 
-fn text(entries: &[HistoryEntry], cards: &[Card]) -> String {
+fn text(entries: &[HistoryEntry], cards: &[Card], columns: Option<usize>) -> String {
     if entries.is_empty() {
         return "Nothing has happened yet.\n".to_owned();
     }
@@ -75,6 +75,6 @@ fn text(entries: &[HistoryEntry], cards: &[Card]) -> String {
             &card,
         ]);
     }
-    table.render()
-        + "\"authorized\" says that you agreed; whether it was paid, the payee and your bank know.\n"
+    table.render(columns)
+        + "\n\"authorized\" says that you agreed; whether it was paid, the payee and your bank know.\n"
 }

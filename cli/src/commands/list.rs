@@ -10,11 +10,11 @@ pub(super) async fn run(context: &Context) -> Result<(), Error> {
     let found = bus::find(&context.bus).await?;
     let cards = bus::answered(context.out, cards::list(&found.client)).await?;
     let json: Vec<_> = cards.iter().map(Card::json).collect();
-    context.out.result(&json, || table(&cards))
+    context.out.result(&json, || table(&cards, context.out.columns()))
 }
 
 /// The cards as a table, or what to do when there's none.
-pub(super) fn table(cards: &[Card]) -> String {
+pub(super) fn table(cards: &[Card], columns: Option<usize>) -> String {
     if cards.is_empty() {
         return "No cards yet. Get some with \"fwpctl enroll\" and the address of your bank's offer.\n"
             .to_owned();
@@ -31,5 +31,5 @@ pub(super) fn table(cards: &[Card]) -> String {
             card.id(),
         ]);
     }
-    table.render()
+    table.render(columns)
 }
