@@ -1,13 +1,17 @@
 //! A user's store, opened when it is first needed, made when there is first something to keep. Everything that waits for
 //! the disk or for a keyring runs on another thread than the bus.
+//!
+//! Whoever comes first has the store first, and only who has it takes a thread: so what is committed later is newer, and
+//! calls that wait for a locked keyring cost no threads.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use fwp_dbus::{Error, ErrorName};
 use fwp_store::slot::{KeyFile, KeySlot, SecretServiceSlot, SlotError};
 use fwp_store::{Found, Store, StoreError};
+use tokio::sync::Mutex;
 
 use crate::clock;
 use crate::config::KeySlotChoice;
@@ -26,13 +30,14 @@ struct Inner {
     key_file: PathBuf,
     bus: Bus,
     key_slot: KeySlotChoice,
-    open: Mutex<Option<Store>>,
+    /// A thread that panicked has left a transaction that SQLite rolls back, or a store that says it is broken.
+    open: Arc<Mutex<Option<Store>>>,
 }
 
 impl Vault {
     /// The store in `directory`; a key file, where one is used, is `key_file`. A new one is guarded by `key_slot`.
     pub(crate) fn new(directory: PathBuf, key_file: PathBuf, bus: Bus, key_slot: KeySlotChoice) -> Self {
-        Self(Arc::new(Inner { directory, key_file, bus, key_slot, open: Mutex::new(None) }))
+        Self(Arc::new(Inner { directory, key_file, bus, key_slot, open: Arc::default() }))
     }
 
     /// Reads; `None` where nothing was ever stored.
@@ -49,9 +54,8 @@ impl Vault {
         {
             return reader(Some(store)).map_err(|error| refusal(&error));
         }
-        self.elsewhere(move |inner| {
-            let mut open = inner.lock();
-            inner.open_existing(&mut open)?;
+        self.elsewhere(move |inner, open| {
+            inner.open_existing(open)?;
             reader(open.as_ref())
         })
         .await
@@ -65,7 +69,7 @@ impl Vault {
         &self,
         writer: impl FnOnce(&mut Store) -> Result<R, StoreError> + Send + 'static,
     ) -> Result<R, Error> {
-        self.elsewhere(move |inner| inner.write(writer)).await
+        self.elsewhere(move |inner, open| inner.write(open, writer)).await
     }
 
     /// Writes if there is a store; what is of no interest in an empty wallet makes none.
@@ -76,8 +80,8 @@ impl Vault {
         &self,
         writer: impl FnOnce(&mut Store) -> Result<R, StoreError> + Send + 'static,
     ) -> Result<Option<R>, Error> {
-        self.elsewhere(move |inner| match inner.has_store() {
-            true => inner.write(writer).map(Some),
+        self.elsewhere(move |inner, open| match inner.has_store() {
+            true => inner.write(open, writer).map(Some),
             false => Ok(None),
         })
         .await
@@ -91,7 +95,7 @@ impl Vault {
         &self,
         writer: impl FnOnce(&mut Store) -> Result<R, StoreError>,
     ) -> Result<R, Error> {
-        self.0.write(writer).map_err(|error| refusal(&error))
+        self.0.write(&mut self.0.open.blocking_lock(), writer).map_err(|error| refusal(&error))
     }
 
     /// As [`Vault::read`], for threads that may wait.
@@ -102,16 +106,17 @@ impl Vault {
         &self,
         reader: impl FnOnce(Option<&Store>) -> Result<R, StoreError>,
     ) -> Result<R, Error> {
-        let mut open = self.0.lock();
+        let mut open = self.0.open.blocking_lock();
         self.0.open_existing(&mut open).and_then(|()| reader(open.as_ref())).map_err(|error| refusal(&error))
     }
 
     async fn elsewhere<R: Send + 'static>(
         &self,
-        work: impl FnOnce(&Inner) -> Result<R, StoreError> + Send + 'static,
+        work: impl FnOnce(&Inner, &mut Option<Store>) -> Result<R, StoreError> + Send + 'static,
     ) -> Result<R, Error> {
         let inner = Arc::clone(&self.0);
-        match tokio::task::spawn_blocking(move || work(&inner)).await {
+        let mut open = Arc::clone(&inner.open).lock_owned().await;
+        match tokio::task::spawn_blocking(move || work(&inner, &mut open)).await {
             Ok(result) => result.map_err(|error| refusal(&error)),
             Err(error) => {
                 tracing::error!(%error, "work on the store ended abruptly");
@@ -122,11 +127,6 @@ impl Vault {
 }
 
 impl Inner {
-    fn lock(&self) -> MutexGuard<'_, Option<Store>> {
-        // A thread that panicked has left a transaction that SQLite rolls back, or a store that says it is broken.
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn has_store(&self) -> bool {
         self.directory.join("wallet.db").exists()
     }
@@ -147,9 +147,12 @@ impl Inner {
         Ok(())
     }
 
-    fn write<R>(&self, writer: impl FnOnce(&mut Store) -> Result<R, StoreError>) -> Result<R, StoreError> {
-        let mut open = self.lock();
-        self.open_existing(&mut open)?;
+    fn write<R>(
+        &self,
+        open: &mut Option<Store>,
+        writer: impl FnOnce(&mut Store) -> Result<R, StoreError>,
+    ) -> Result<R, StoreError> {
+        self.open_existing(open)?;
         let store = match &mut *open {
             Some(store) => store,
             none => none.insert(self.create()?),
@@ -201,5 +204,68 @@ fn refusal(error: &StoreError) -> Error {
             Error::new(ErrorName::StoreLocked, error.to_string())
         }
         error => Error::new(ErrorName::StoreUnusable, error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fwp_store::record::{AuditEvent, AuditKind};
+    use fwp_store::{Changes, Durability};
+
+    /// A ceremony leaves a state of the authenticator and ledger entries to a commit that is made after the floor was given
+    /// back. One that was asked for later must not come before it: an older state would give back attempts at the PIN, an
+    /// older removal would untie a request.
+    #[test]
+    fn what_is_written_first_is_committed_first() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name| directory.path().join(name);
+        let vault = Vault::new(at("wallet"), at("wallet.key"), Bus::System, KeySlotChoice::File);
+        let commit = |store: &mut Store, n: i64| {
+            let mut changes = Changes::new();
+            changes.audit(AuditEvent::new(n, AuditKind::PinSet));
+            store.commit(changes, Durability::Lazy)
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            vault.write(move |store| commit(store, 0)).await.unwrap();
+            // Something holds the store while these are asked for, and another one after the other.
+            let (go, wait) = std::sync::mpsc::channel::<()>();
+            let (begun, begins) = tokio::sync::oneshot::channel();
+            let busy = tokio::spawn({
+                let vault = vault.clone();
+                async move {
+                    vault
+                        .write(move |_| {
+                            begun.send(()).unwrap();
+                            Ok(wait.recv().unwrap())
+                        })
+                        .await
+                }
+            });
+            begins.await.unwrap();
+            let writes: Vec<_> = (1..=100)
+                .map(|n| {
+                    let vault = vault.clone();
+                    tokio::spawn(async move { vault.write(move |store| commit(store, n)).await })
+                })
+                .collect();
+            // All of them wait.
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+            go.send(()).unwrap();
+            busy.await.unwrap().unwrap();
+            for write in writes {
+                write.await.unwrap().unwrap();
+            }
+        });
+        let log = vault.read_here(|store| store.unwrap().audit(0, 1000)).unwrap();
+        let order: Vec<_> = log
+            .iter()
+            .filter(|entry| entry.event.kind == AuditKind::PinSet)
+            .map(|e| e.event.at_unix_ms)
+            .collect();
+        assert_eq!(order, (0..=100).collect::<Vec<_>>());
     }
 }
