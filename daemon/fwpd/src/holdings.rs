@@ -1,6 +1,6 @@
 //! What payments need of the store, in memory: the cards, and the ledger. It is read when it is first needed.
 
-use std::cell::{RefCell, RefMut};
+use std::cell::{Cell, RefCell, RefMut};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -18,6 +18,8 @@ use crate::vault::Vault;
 #[derive(Debug, Default)]
 pub(crate) struct Holdings {
     cards: RefCell<Option<Cards>>,
+    /// How often the cards in the store became others.
+    card_changes: Cell<u64>,
     ledger: RefCell<Option<Ledger>>,
 }
 
@@ -34,11 +36,15 @@ impl Holdings {
     /// # Errors
     /// `StoreLocked`, `StoreUnusable`.
     pub(crate) async fn load(&self, vault: &Vault) -> Result<(), Error> {
-        if self.cards.borrow().is_none() {
+        while self.cards.borrow().is_none() {
+            let changes = self.card_changes.get();
             let records: Vec<Arc<CardRecord>> = vault
                 .read(|store| Ok(store.map(|store| store.cards().cloned().collect()).unwrap_or_default()))
                 .await?;
-            *self.cards.borrow_mut() = Some(Cards::new(records));
+            // What changed meanwhile is read again: a card that is gone may not be offered.
+            if self.card_changes.get() == changes {
+                *self.cards.borrow_mut() = Some(Cards::new(records));
+            }
         }
         if self.ledger.borrow().is_none() {
             let entries = vault.read(|store| store.map_or(Ok(Vec::new()), |store| store.ledger())).await?;
@@ -52,6 +58,7 @@ impl Holdings {
 
     /// The cards in the store are others now.
     pub(crate) fn cards_changed(&self) {
+        self.card_changes.set(self.card_changes.get().wrapping_add(1));
         *self.cards.borrow_mut() = None;
     }
 
@@ -123,4 +130,81 @@ pub(crate) fn put(changes: &mut Changes, entry: &LedgerEntry) {
 /// Forgets an entry.
 pub(crate) fn remove(changes: &mut Changes, payee_host: &PayeeHost, request_id: &str) {
     changes.remove_ledger(payee_host, request_id);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::KeySlotChoice;
+    use crate::context::Bus;
+    use fwp::authorization::{ContentEncryption, KeyEncryption};
+    use fwp::credential::CardData;
+    use fwp::{AccountId, Credential, CredentialId, RpId};
+    use fwp_cose::key::{Ed25519Key, X25519Key};
+    use fwp_cose::{PublicKey, SignatureAlgorithm};
+    use fwp_store::Durability;
+    use fwp_store::record::{AuthenticatorRef, NewCard};
+    use std::pin::Pin;
+    use std::task::Poll;
+
+    fn a_card() -> NewCard {
+        let mut point = [0x66; 32];
+        point[0] = 0x58;
+        let card = CardData {
+            encryption_key: PublicKey::X25519(X25519Key::new([9; 32])),
+            encryption_key_id: None,
+            content_encryption: ContentEncryption::A256Gcm,
+            key_encryption: KeyEncryption::EcdhEsA256Kw,
+            account_id: AccountId::new("account"),
+            payment_network_id: "https://banknet2.org".to_owned(),
+            issuer_id: "https://bank.example/pay".to_owned(),
+            serial_number: "1".to_owned(),
+            card_image: "<svg/>".to_owned(),
+        };
+        let credential = Credential {
+            credential_id: CredentialId::new(vec![1]).unwrap(),
+            rp_id: RpId::parse("bank.example").unwrap(),
+            public_key: PublicKey::Ed25519(Ed25519Key::new(point).unwrap()),
+            signature_algorithm: SignatureAlgorithm::Ed25519,
+            card,
+        };
+        NewCard {
+            credential: Arc::new(credential),
+            label: "card".to_owned(),
+            enrolled_unix_ms: 0,
+            authenticator: AuthenticatorRef { kind: AuthenticatorKind::Software, aaguid: [0; 16] },
+        }
+    }
+
+    async fn waits(future: &mut Pin<Box<impl Future>>) -> bool {
+        std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context).is_pending())).await
+    }
+
+    #[tokio::test]
+    async fn a_card_that_is_deleted_while_the_cards_are_read_is_not_offered_afterwards() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name| directory.path().join(name);
+        let vault = Vault::new(at("wallet"), at("wallet.key"), Bus::System, KeySlotChoice::File);
+        let mut changes = Changes::new();
+        let card = changes.add_card(a_card()).unwrap();
+        vault.write(|store| store.commit(changes, Durability::Lazy)).await.unwrap();
+
+        // Cards are read on another thread while somebody else has the store.
+        let holdings = Holdings::default();
+        let mut busy = Box::pin(vault.write(|_| Ok(())));
+        assert!(waits(&mut busy).await);
+        let mut load = Box::pin(holdings.load(&vault));
+        assert!(waits(&mut load).await);
+        busy.await.unwrap();
+        assert!(waits(&mut load).await);
+        // They have been read, and before this thread hears of that the card is gone.
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        let mut changes = Changes::new();
+        changes.remove_card(card);
+        vault.write(|store| store.commit(changes, Durability::Lazy)).await.unwrap();
+        holdings.cards_changed();
+
+        load.await.unwrap();
+        assert_eq!(holdings.view(|view| view.cards.len()).unwrap(), 0);
+    }
 }
