@@ -73,6 +73,14 @@ pub enum SandboxError {
         /// What it said, shortened.
         body: String,
     },
+    /// No keys where a sandbox's should be.
+    #[error("there are no keys in {0}; give the --dir of a `fwp-sandbox serve` that ran before")]
+    NoKeys(PathBuf),
+    /// Nothing to pay with.
+    #[error(
+        "there is no assertion on standard input; give what `fwpctl pay` printed: < assertion.json (is it empty? then nothing was authorized)"
+    )]
+    NoAssertion,
     /// Standard input or output.
     #[error(transparent)]
     Stream(#[from] io::Error),

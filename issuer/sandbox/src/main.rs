@@ -40,6 +40,9 @@ fn run(command: Command) -> Result<ExitCode, SandboxError> {
         Command::Checkout { at, order, json } => {
             let mut assertion = String::new();
             io::stdin().lock().take(MAX_ASSERTION_BYTES).read_to_string(&mut assertion)?;
+            if assertion.trim().is_empty() {
+                return Err(SandboxError::NoAssertion);
+            }
             report(&client::checkout(&at.url, &order, &assertion)?, json)
         }
         Command::Redeliver { at, order, json } => report(&client::redeliver(&at.url, &order)?, json),
@@ -50,7 +53,12 @@ fn run(command: Command) -> Result<ExitCode, SandboxError> {
             Ok(ExitCode::SUCCESS)
         }
         Command::ExportKeys { dir } => {
-            let keys = KeyFile::read(&dir)?;
+            let keys = match KeyFile::read(&dir) {
+                Err(SandboxError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                    return Err(SandboxError::NoKeys(dir));
+                }
+                keys => keys?,
+            };
             serde_json::to_writer(io::stdout(), &keys).map_err(io::Error::from)?;
             writeln!(io::stdout())?;
             Ok(ExitCode::SUCCESS)

@@ -38,14 +38,15 @@ pub fn page(title: &str, content: &Markup) -> Markup {
 /// The front page.
 pub fn home(base_url: &str) -> Markup {
     page(
-        "FIDO Web Pay sandbox",
+        "A shop, a PSP and a bank",
         &html! {
-            p { "A shop, a payment service provider (PSP) and a bank, to try a wallet against. They talk to each other as they would over the network." }
+            p { "A shop, a payment service provider (PSP) and a bank to try a wallet against. They talk to each other as they would over the network." }
             ol {
+                li { "Once, a PIN: " code { "fwpctl pin set" } }
                 li { "Enroll: " code { "fwpctl enroll " (base_url) "/bank/offer" } }
                 li { "Order: " code { "fwp-sandbox order --url " (base_url) " > request.json" } }
                 li { "Pay: " code { "fwpctl pay request.json > assertion.json" } }
-                li { "Check out: " code { "fwp-sandbox checkout --url " (base_url) " --order ID < assertion.json" } }
+                li { "Check out: " code { "fwp-sandbox checkout --url " (base_url) " --order NUMBER < assertion.json" } }
                 li { "See what the bank sees: " a href="/bank" { "the bank's payments" } }
             }
         },

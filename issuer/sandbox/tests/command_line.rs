@@ -220,7 +220,14 @@ fn exported_keys_are_those_that_verify_reads() {
     assert_eq!((&verdict["id"], &verdict["ok"]), (&"delivery-1".into(), &true.into()));
     let (code, _, told) = run(&["export-keys", "--dir", dir.path().to_str().unwrap()], "");
     assert_eq!(code, 1);
-    assert!(told.contains("issuer-keys.json"), "{told}");
+    assert!(told.contains("there are no keys in") && told.contains("--dir"), "{told}");
+}
+
+#[test]
+fn a_checkout_with_nothing_on_standard_input_says_what_belongs_there() {
+    let (code, _, told) = run(&["checkout", "--order", "1", "--url", "http://127.0.0.1:9"], "\n");
+    assert_eq!(code, 1);
+    assert!(told.contains("no assertion") && told.contains("fwpctl pay"), "{told}");
 }
 
 #[test]

@@ -44,14 +44,17 @@ pub fn list(deliveries: &[(i64, NotedDelivery)], balances: &[(&Product, Option<C
             }
             section {
                 h2 { "Payments" }
-                @if deliveries.is_empty() { p { "Nothing has come in yet." } }
-                table {
-                    @for (number, delivery) in deliveries {
-                        tr {
-                            td { a href={ "/bank/deliveries/" (number) } { "No. " (number) } }
-                            td { (when(delivery.at_ms)) }
-                            td { (delivery.merchant) }
-                            td class=(delivery.status) { (summary(delivery)) }
+                @if deliveries.is_empty() {
+                    p { "Nothing has come in yet." }
+                } @else {
+                    table {
+                        @for (number, delivery) in deliveries {
+                            tr {
+                                td { a href={ "/bank/deliveries/" (number) } { "No. " (number) } }
+                                td { (when(delivery.at_ms)) }
+                                td { (delivery.merchant) }
+                                td class=(delivery.status) { (summary(delivery)) }
+                            }
                         }
                     }
                 }
