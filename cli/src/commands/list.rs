@@ -19,7 +19,8 @@ pub(super) fn table(cards: &[Card], columns: Option<usize>) -> String {
         return "No cards yet. Get some with \"fwpctl enroll\" and the address of your bank's offer.\n"
             .to_owned();
     }
-    let mut table = Table::new(["#", "ACCOUNT", "BANK", "NETWORK", "KEY IN", "SERIAL", "ID"]);
+    // Without the serial number, which "show" has: this fits into the 80 columns of most terminals.
+    let mut table = Table::new(["#", "ACCOUNT", "BANK", "NETWORK", "KEY IN", "ID"]);
     for card in cards {
         table.row([
             &card.number.to_string(),
@@ -27,7 +28,6 @@ pub(super) fn table(cards: &[Card], columns: Option<usize>) -> String {
             &card.info.rp_id,
             &card.info.payment_network_id,
             &card.info.authenticator,
-            &card.info.serial_number,
             card.id(),
         ]);
     }
