@@ -180,31 +180,41 @@ mod tests {
         std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context).is_pending())).await
     }
 
-    #[tokio::test]
-    async fn a_card_that_is_deleted_while_the_cards_are_read_is_not_offered_afterwards() {
+    #[test]
+    fn a_card_that_is_deleted_while_the_cards_are_read_is_not_offered_afterwards() {
         let directory = tempfile::tempdir().unwrap();
         let at = |name| directory.path().join(name);
         let vault = Vault::new(at("wallet"), at("wallet.key"), Bus::System, KeySlotChoice::File);
-        let mut changes = Changes::new();
-        let card = changes.add_card(a_card()).unwrap();
-        vault.write(|store| store.commit(changes, Durability::Lazy)).await.unwrap();
-
-        // Cards are read on another thread while somebody else has the store.
         let holdings = Holdings::default();
-        let mut busy = Box::pin(vault.write(|_| Ok(())));
-        assert!(waits(&mut busy).await);
-        let mut load = Box::pin(holdings.load(&vault));
-        assert!(waits(&mut load).await);
-        busy.await.unwrap();
-        assert!(waits(&mut load).await);
-        // They have been read, and before this thread hears of that the card is gone.
-        std::thread::sleep(std::time::Duration::from_millis(200));
-        let mut changes = Changes::new();
-        changes.remove_card(card);
-        vault.write(|store| store.commit(changes, Durability::Lazy)).await.unwrap();
-        holdings.cards_changed();
+        // With one thread for all that waits, it is known what waits for what.
+        let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+        runtime.block_on(async {
+            let mut changes = Changes::new();
+            let card = changes.add_card(a_card()).unwrap();
+            vault.write(|store| store.commit(changes, Durability::Lazy)).await.unwrap();
 
-        load.await.unwrap();
-        assert_eq!(holdings.view(|view| view.cards.len()).unwrap(), 0);
+            // Somebody has the store, so that the cards are read on that thread.
+            let (done, has_it) = std::sync::mpsc::channel::<()>();
+            let mut busy = Box::pin(vault.write(move |_| Ok(has_it.recv())));
+            assert!(waits(&mut busy).await);
+            let mut load = Box::pin(holdings.load(&vault));
+            assert!(waits(&mut load).await);
+            done.send(()).unwrap();
+            busy.await.unwrap().unwrap();
+            let (go, wait) = std::sync::mpsc::channel::<()>();
+            let before = tokio::task::spawn_blocking(move || wait.recv());
+            assert!(waits(&mut load).await);
+            go.send(()).unwrap();
+            before.await.unwrap().unwrap();
+            // They are read now; before this thread hears of that, the card is gone.
+            tokio::task::spawn_blocking(|| {}).await.unwrap();
+            let mut changes = Changes::new();
+            changes.remove_card(card);
+            vault.write(|store| store.commit(changes, Durability::Lazy)).await.unwrap();
+            holdings.cards_changed();
+
+            load.await.unwrap();
+            assert_eq!(holdings.view(|view| view.cards.len()).unwrap(), 0);
+        });
     }
 }

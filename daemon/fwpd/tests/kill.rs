@@ -164,7 +164,7 @@ fn open(fwpd: &Fwpd) -> Store {
 
 /// Says it past the test harness, which shows only what failing tests print.
 fn say(text: &str) {
-    writeln!(std::io::stdout(), "{text}").unwrap();
+    std::io::stdout().lock().write_all(format!("{text}\n").as_bytes()).unwrap();
 }
 
 /// xorshift64, seeded by the clock; the seed is printed.
