@@ -8,8 +8,8 @@ use zbus::message::Header;
 use zbus::names::{InterfaceName, OwnedUniqueName};
 use zbus::{ObjectPath, OwnedObjectPath};
 
-use crate::client::{Client, ClientError};
-use crate::error::{Error, ErrorName};
+use crate::client::Client;
+use crate::error::{ClientError, Error, ErrorName};
 use crate::pin_box::{self, Pin};
 use crate::types::{
     AgentOptions, AuthorizeCard, AuthorizeRequest, ConsentDetails, PinRequest, StatusDetails,

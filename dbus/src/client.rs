@@ -13,42 +13,9 @@ use zbus::message::Type;
 use zbus::names::{OwnedUniqueName, WellKnownName};
 use zbus::{Connection, MatchRule, Message, MessageStream, ObjectPath, OwnedObjectPath};
 
-use crate::error::{Error, ErrorName};
+use crate::error::{ClientError, Error, ErrorName};
 use crate::interfaces::BUS_NAME;
 use crate::proxy::{AuthenticatorProxy, CredentialProxy, EnrollmentProxy, PaymentProxy, WalletProxy};
-
-/// What can go wrong when the daemon is called.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum ClientError {
-    /// The daemon refused, by an error of the contract.
-    #[error(transparent)]
-    Refused(#[from] Error),
-    /// Nobody owns the bus name, or the owner went away.
-    #[error("the wallet isn't running on this bus: start fwpd")]
-    NotRunning,
-    /// The bus failed, or an answer wasn't of the contract.
-    #[error("D-Bus: {0}")]
-    Bus(zbus::Error),
-}
-
-impl From<zbus::Error> for ClientError {
-    fn from(error: zbus::Error) -> Self {
-        use zbus::fdo;
-        match &error {
-            zbus::Error::MethodError(name, message, _) => {
-                match Error::from_dbus(name.as_str(), message.as_deref().unwrap_or_default()) {
-                    Some(refused) => Self::Refused(refused),
-                    None => Self::Bus(error),
-                }
-            }
-            zbus::Error::FDO(standard) => match **standard {
-                fdo::Error::ServiceUnknown(_) | fdo::Error::NameHasNoOwner(_) => Self::NotRunning,
-                _ => Self::Bus(error),
-            },
-            _ => Self::Bus(error),
-        }
-    }
-}
 
 /// Something that an object of the daemon told its owner.
 #[derive(Debug, Clone, PartialEq, Eq)]

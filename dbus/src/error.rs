@@ -133,6 +133,39 @@ impl zbus::DBusError for Error {
     }
 }
 
+/// What can go wrong when the daemon is called.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ClientError {
+    /// The daemon refused, by an error of the contract.
+    #[error(transparent)]
+    Refused(#[from] Error),
+    /// Nobody owns the bus name, or the owner went away.
+    #[error("the wallet isn't running on this bus: start fwpd")]
+    NotRunning,
+    /// The bus failed, or an answer wasn't of the contract.
+    #[error("D-Bus: {0}")]
+    Bus(zbus::Error),
+}
+
+impl From<zbus::Error> for ClientError {
+    fn from(error: zbus::Error) -> Self {
+        use zbus::fdo;
+        match &error {
+            zbus::Error::MethodError(name, message, _) => {
+                match Error::from_dbus(name.as_str(), message.as_deref().unwrap_or_default()) {
+                    Some(refused) => Self::Refused(refused),
+                    None => Self::Bus(error),
+                }
+            }
+            zbus::Error::FDO(standard) => match **standard {
+                fdo::Error::ServiceUnknown(_) | fdo::Error::NameHasNoOwner(_) => Self::NotRunning,
+                _ => Self::Bus(error),
+            },
+            _ => Self::Bus(error),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -21,6 +21,6 @@ pub mod proxy;
 pub mod types;
 
 pub use agent::Agent;
-pub use client::{Client, ClientError, Event, Events};
-pub use error::{Error, ErrorName};
+pub use client::{Client, Event, Events};
+pub use error::{ClientError, Error, ErrorName};
 pub use pin_box::Pin;

@@ -2,7 +2,7 @@
 
 use zbus::{ObjectPath, OwnedObjectPath, proxy};
 
-use crate::client::ClientError;
+use crate::error::ClientError;
 use crate::types::{
     AgentOptions, AuthenticatorInfo, AuthorizeCard, AuthorizeRequest, ConsentDetails, CredentialInfo,
     EnrollmentOptions, HistoryEntry, HistoryOptions, PaymentOptions, PinRequest, PinStatus, StatusDetails,
