@@ -138,6 +138,10 @@ impl Daemon {
     fn start(&self, message: Message, name: OwnedUniqueName, uid: Uid) {
         let (context, wallets) = (Rc::clone(&self.context), Rc::clone(&self.wallets));
         tokio::task::spawn_local(async move {
+            // Its end may have been seen before this began; what is made for it now would have no end.
+            if !context.callers.is_there(&name) {
+                return;
+            }
             let call = Call::new(message, Caller { name, uid });
             let reply = match router::answer(&wallets, &call).await {
                 Ok(reply) => Some(reply),

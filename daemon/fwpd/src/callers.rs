@@ -107,8 +107,12 @@ impl Callers {
         self.known.borrow().contains_key(sender)
     }
 
-    /// Interrupts with `error` when the connection ends.
+    /// Interrupts with `error` when the connection ends, or now if it has ended: a caller may leave between its call and
+    /// what is begun for it.
     pub(crate) fn watch(&self, name: &OwnedUniqueName, interrupter: &Interrupter, error: Error) -> Watch {
+        if !self.is_there(name) {
+            interrupter.interrupt(error.clone());
+        }
         let mut watches = self.watches.borrow_mut();
         let number = watches.last().map_or(0, |last| last.number.wrapping_add(1));
         let (name, interrupter) = (name.clone(), interrupter.clone());

@@ -6,14 +6,14 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use fwp_dbus::interfaces::PAYMENT;
+use fwp_dbus::interfaces::{CREDENTIAL, PAYMENT, WALLET, WALLET_PATH};
 use fwp_dbus::types::{HistoryOptions, PaymentOptions};
 use fwp_dbus::{Client, ClientError, ErrorName, Event};
 use fwp_tests::requests::{BANKNET, SPACE_SHOP, details, method_data, update};
 use fwp_tests::{
     Answer, Bank, Checkout, Fwpd, MY_BANK, PrivateBus, Prompt, QUICK, ScriptedAgent, enroll, refused, soon,
 };
-use zbus::message::Type;
+use zbus::message::{Flags, Type};
 use zbus::{Message, MessageStream};
 
 const FWPD: &str = env!("CARGO_BIN_EXE_fwpd");
@@ -534,4 +534,50 @@ async fn after_an_acknowledged_abort_no_authorization_is_handed_out() {
         assert_eq!(history[0].request_id.as_deref(), Some(id.as_str()));
         assert_eq!(history[0].event == "authorized", handed_out, "{history:?}");
     }
+}
+
+/// Connects, makes itself known, calls without waiting for an answer, and goes away.
+async fn calls_and_leaves<B>(stage: &Stage, path: &str, method: (&str, &str), body: &B)
+where
+    B: serde::Serialize + zbus::DynamicType,
+{
+    let connection = stage.bus.connect().await;
+    let client = Client::connect(&connection).await.unwrap();
+    client.wallet().await.unwrap().can_make_payment().await.unwrap();
+    let call = Message::method_call(path, method.1).with_flags(Flags::NO_REPLY_EXPECTED);
+    let call = call.destination(client.daemon().as_str()).interface(method.0).build(body).unwrap();
+    connection.send(&call).await.unwrap();
+    drop(client);
+    connection.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_caller_that_leaves_at_once_leaves_no_payment_behind() {
+    let stage = Stage::with_config("[limits]\npayments = 1\n[policy]\ncool-down = 0").await;
+    let request = (SPACE_SHOP, method_data(&[BANKNET]), details("1", "435.00"), PaymentOptions::default());
+    for _ in 0..20 {
+        calls_and_leaves(&stage, WALLET_PATH, (WALLET.name, "CreatePayment"), &request).await;
+    }
+    soon("room for a payment", async {
+        while Checkout::new(&stage.page, "2").await.is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_caller_that_leaves_at_once_leaves_no_prompt_behind() {
+    let stage = Stage::new().await;
+    let card = stage.page.wallet().await.unwrap().list_credentials().await.unwrap().remove(0).0;
+    for _ in 0..20 {
+        stage.agent.answers([Answer::Never, Answer::Never]);
+        calls_and_leaves(&stage, card.as_str(), (CREDENTIAL.name, "Delete"), &()).await;
+    }
+    soon("the user's attention", async {
+        while stage.page.wallet().await.unwrap().status().await.unwrap().busy {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
 }
