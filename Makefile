@@ -11,7 +11,11 @@ SECONDS ?= 60
 INTERACTIVE ?=
 CARGO ?= cargo
 
-.PHONY: demo test bench fuzz lint format deny setup clean
+.PHONY: help demo test bench fuzz lint format deny setup clean
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile | sed '/^$$/q'
+	@sed -n 's/^#   //p' Makefile
 
 setup:
 	@scripts/setup.sh
