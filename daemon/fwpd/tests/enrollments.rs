@@ -1,8 +1,9 @@
 //! Enrollments on a real bus: how cards enter, and how they don't.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use fwp_dbus::proxy::EnrollmentProxy;
 use fwp_dbus::types::EnrollmentOptions;
-use fwp_dbus::{Client, ClientError, ErrorName, Event};
+use fwp_dbus::{Client, ClientError, ErrorName, Event, Events};
 use fwp_tests::requests::BANKNET;
 use fwp_tests::{
     Answer, Bank, Fwpd, MY_BANK, PrivateBus, Prompt, QUICK, ScriptedAgent, enroll, refused, soon,
@@ -116,22 +117,62 @@ async fn offers_with_unknown_fields_are_refused() {
     assert_eq!(refused(begin(&stage, &offer.to_string(), MY_BANK).await), ErrorName::InvalidRequest);
 }
 
+/// An enrollment whose key is made, and its attestation.
+async fn attested(stage: &Stage) -> (EnrollmentProxy<'static>, Events, String) {
+    let offer = stage.bank.offer().to_json().to_string();
+    let path = begin(stage, &offer, MY_BANK).await.unwrap();
+    let mut events = stage.client.events(&path);
+    let enrollment = stage.client.enrollment(&path).await.unwrap();
+    enrollment.start().await.unwrap();
+    match soon("the attestation", events.next()).await.unwrap() {
+        Event::Attestation(attestation) => (enrollment, events, attestation),
+        event => panic!("{event:?}"),
+    }
+}
+
+#[tokio::test]
+async fn of_two_enrollments_that_store_the_same_card_at_once_one_does() {
+    let stage = stage().await;
+    for account in ["1", "2", "3", "4"] {
+        let ((one, _, first), (two, _, second)) = (attested(&stage).await, attested(&stage).await);
+        let issued = [first, second].map(|attestation| stage.bank.issue(&attestation, &[(BANKNET, account)]));
+        let stored = tokio::join!(one.store_cards(&issued[0]), two.store_cards(&issued[1]));
+        let refusal = match stored {
+            (Ok(_), refusal) => {
+                two.cancel().await.unwrap();
+                refusal
+            }
+            (refusal, _) => {
+                one.cancel().await.unwrap();
+                refusal
+            }
+        };
+        assert_eq!(refused(refusal), ErrorName::InvalidRequest);
+    }
+    assert_eq!(stage.client.wallet().await.unwrap().list_credentials().await.unwrap().len(), 4);
+}
+
+#[tokio::test]
+async fn an_enrollment_that_was_cancelled_stores_no_cards_and_one_that_stores_them_ends_with_them() {
+    let stage = stage().await;
+    let wallet = stage.client.wallet().await.unwrap();
+    for account in ["1", "2", "3", "4"] {
+        let (enrollment, mut events, attestation) = attested(&stage).await;
+        let issued = stage.bank.issue(&attestation, &[(BANKNET, account)]);
+        let before = wallet.list_credentials().await.unwrap().len();
+        let (stored, cancelled) = tokio::join!(enrollment.store_cards(&issued), enrollment.cancel());
+        let end = soon("the end", events.next()).await.unwrap();
+        let more = wallet.list_credentials().await.unwrap().len() - before;
+        let seen = (stored.is_ok(), cancelled.is_err(), matches!(end, Event::Finished(Ok(()))), more == 1);
+        assert!(matches!(seen, (true, true, true, true) | (false, false, false, false)), "{seen:?}");
+    }
+}
+
 #[tokio::test]
 async fn cards_for_another_key_are_refused_and_nothing_is_stored() {
     let stage = stage().await;
-    let first = stage.bank.offer().to_json().to_string();
-    let (one, two) =
-        (begin(&stage, &first, MY_BANK).await.unwrap(), begin(&stage, &first, MY_BANK).await.unwrap());
-    let mut attestations = Vec::new();
-    for path in [&one, &two] {
-        let mut events = stage.client.events(path);
-        stage.client.enrollment(path).await.unwrap().start().await.unwrap();
-        match soon("the attestation", events.next()).await.unwrap() {
-            Event::Attestation(attestation) => attestations.push(attestation),
-            event => panic!("{event:?}"),
-        }
-    }
-    let enrollment = stage.client.enrollment(&one).await.unwrap();
+    let ((enrollment, _, first), (_, _, second)) = (attested(&stage).await, attested(&stage).await);
+    let attestations = [first, second];
     let foreign = stage.bank.issue(&attestations[1], &[(BANKNET, "1")]);
     assert_eq!(refused(enrollment.store_cards(&foreign).await), ErrorName::InvalidRequest);
     assert_eq!(refused(enrollment.store_cards("[]").await), ErrorName::InvalidRequest);

@@ -36,7 +36,13 @@ const MAX_CARDS: usize = 1000;
 #[derive(Debug, Default)]
 pub(crate) struct Enrollments {
     open: RefCell<HashMap<String, Rc<Enrollment>>>,
+    storing: Storing,
 }
+
+/// Held from the check of cards to their commit, by one of a user's enrollments at a time: what was checked against the
+/// cards that are there still holds when they are stored. What is acknowledged is kept, so nothing ends in the middle of
+/// it.
+type Storing = Rc<tokio::sync::Mutex<()>>;
 
 /// One enrollment.
 #[derive(Debug)]
@@ -57,8 +63,7 @@ pub(crate) struct Enrollment {
     aaguid: RefCell<[u8; 16]>,
     /// More than the life cycle's reason tells of why it ended.
     failure: RefCell<Option<Error>>,
-    /// Held while cards are stored: what is acknowledged is kept, so nothing ends in the middle of it.
-    storing: tokio::sync::Mutex<()>,
+    storing: Storing,
 }
 
 /// Checks an offer and makes the object.
@@ -101,7 +106,7 @@ pub(crate) fn begin(
         attestation: RefCell::new(None),
         aaguid: RefCell::default(),
         failure: RefCell::new(None),
-        storing: tokio::sync::Mutex::default(),
+        storing: Rc::clone(&wallet.enrollments.storing),
     });
     open.insert(token, Rc::clone(&enrollment));
     tokio::task::spawn_local(life::live(Rc::clone(wallet), enrollment, to_do));
@@ -268,6 +273,7 @@ impl Object for EnrollmentObject {
             "StoreCards" => call.reply(&self.store_cards(&call.args::<String>()?).await?),
             "Cancel" => {
                 call.args::<()>()?;
+                let _storing = self.enrollment.storing.lock().await;
                 self.enrollment.step(Event::Cancel).map_err(|error| refusal(&error))?;
                 call.reply(&())
             }
