@@ -126,8 +126,13 @@ impl PrivateBus {
         builder.build().await.expect("a connection to the bus")
     }
 
-    /// A program that is to run as another user, who has this bus in the environment. The test has to run as root.
+    /// A program that is to run as another user, who has this bus in the environment.
+    ///
+    /// # Panics
+    /// If the test does not run as root: only root can be two users.
     pub fn command_as(&self, uid: u32, program: &Path) -> Command {
+        let is_root = rustix::process::geteuid().is_root();
+        assert!(is_root, "not shown here: two users on one bus; run the tests as root (`sudo -E make test`)");
         let (name, address) = self.variable();
         // setpriv: Debian package util-linux.
         let mut command = Command::new("setpriv");
