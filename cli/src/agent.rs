@@ -9,7 +9,7 @@ use crate::interrupt::Interrupt;
 use crate::out::Out;
 use crate::pin::PinLines;
 use crate::terminal::{Echo, NoLine, Terminal, Withdrawal};
-use crate::text::safe;
+use crate::text::{fold, safe};
 use fwp_dbus::pin_box::MAX_PIN_LENGTH;
 use fwp_dbus::types::{AuthorizeCard, AuthorizeRequest, ConsentDetails, PinRequest, StatusDetails};
 use fwp_dbus::{ErrorName, Pin};
@@ -19,6 +19,12 @@ use zeroize::Zeroizing;
 
 /// Attempts left from which on a person is warned.
 const FEW_ATTEMPTS: u32 = 3;
+
+/// Characters of the shortest PIN that any authenticator has (CTAP 2.1, section 6.5.1). One may want more of a new PIN than
+/// the present one has.
+const SHORTEST_PIN: usize = 4;
+/// Columns of a terminal that doesn't say how many it has.
+const USUAL_COLUMNS: usize = 80;
 
 /// How the questions are answered.
 #[derive(Debug, Default)]
@@ -90,7 +96,8 @@ impl TerminalAgent {
     fn show(&self, text: &str) {
         match &self.0.terminal {
             Some(terminal) if !self.0.yes => {
-                terminal.lock().unwrap_or_else(PoisonError::into_inner).say(text)
+                let terminal = terminal.lock().unwrap_or_else(PoisonError::into_inner);
+                terminal.say(&fold(text, terminal.columns().unwrap_or(USUAL_COLUMNS)));
             }
             _ => self.0.out.note(text.trim_end_matches('\n')),
         }
@@ -179,10 +186,11 @@ impl TerminalAgent {
             let which = if request.purpose == "current" { "Present PIN" } else { "PIN" };
             loop {
                 let pin = self.line(format!("{which} for {of}{left}: "), Echo::Off).await?;
-                if !pin.is_empty() {
+                // One that can't be right isn't worth an attempt.
+                if pin.chars().count() >= SHORTEST_PIN {
                     return Some(pin);
                 }
-                self.show("Ctrl-C gives up.\n");
+                self.show(&format!("A PIN has at least {SHORTEST_PIN} characters. Ctrl-C gives up.\n"));
             }
         }
         loop {
@@ -290,6 +298,10 @@ impl fwp_dbus::Agent for TerminalAgent {
             "touch" => self.0.out.note("Touch your key ..."),
             "processing" => self.0.out.note("Working ..."),
             "authorized" => self.0.out.note("Authorized."),
+            "replaced" if self.0.reports => {
+                self.0.out.note("Another dialog took over; the wallet's questions are asked there now.");
+                self.0.interrupt.raise();
+            }
             "enrolled" if self.0.reports => self.0.out.note("The key is made."),
             "failed" if self.0.reports => {
                 let reason = details.reason.as_deref().unwrap_or_default();

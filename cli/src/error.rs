@@ -236,7 +236,7 @@ fn wallet_message(error: &ClientError) -> String {
         ErrorName::CardTied => {
             "this request was authorized with another card before, and only that card may be used for it"
         }
-        ErrorName::PinInvalid => "the authenticator does not take this as a new PIN",
+        ErrorName::PinInvalid => "the authenticator does not take this PIN",
         ErrorName::StoreLocked => "the wallet is locked; unlock your keyring and try again",
         ErrorName::StoreUnusable => "the wallet's store can't be used; \"fwpctl doctor\" says why",
         ErrorName::InvalidRequest => "invalid request",

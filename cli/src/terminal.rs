@@ -5,7 +5,9 @@
 //! Every question throws away what was typed before it was there. Ctrl-C while a question is open arrives here as a
 //! key, and the terminal is put back as it was on every way out.
 
-use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{
+    LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetwinsize, tcsetattr,
+};
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -67,6 +69,12 @@ impl Terminal {
     /// The terminal of this process, if it has one.
     pub fn open() -> Option<Self> {
         OpenOptions::new().read(true).write(true).open("/dev/tty").ok().map(|tty| Self { tty })
+    }
+
+    /// How many columns it has, as far as it says.
+    pub fn columns(&self) -> Option<usize> {
+        let columns = tcgetwinsize(&self.tty).ok()?.ws_col;
+        Some(usize::from(columns)).filter(|columns| *columns > 0)
     }
 
     /// Writes text that is safe already ([`crate::text`]). A terminal that is gone is noticed by the next question.

@@ -6,9 +6,13 @@
 
 use serde::Serialize;
 use std::fmt::{self, Write as _};
+use unicode_width::UnicodeWidthChar;
 
 /// Characters of a text that are shown; what follows is cut, and said to be.
 pub const MAX_SHOWN: usize = 1_024;
+
+/// Columns by which the rest of a line that was folded is indented.
+const HANG: usize = 14;
 
 /// Text that is safe to print. Its `Display` is what is shown.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +62,27 @@ pub fn is_harmless(c: char) -> bool {
         | 0xe0000..=0x10ffff // tags, selectors, private use
     );
     !hidden && (u32::from(c) & 0xfffe) != 0xfffe
+}
+
+/// Folds lines that are wider than a terminal of `columns`, the rest of each indented. Where the terminal folded them, a
+/// shop's long name could go on at the left edge as if it were the next line, with another host in it.
+pub fn fold(text: &str, columns: usize) -> String {
+    let columns = columns.max(2 * HANG);
+    let mut out = String::with_capacity(text.len());
+    let mut at = 0;
+    for c in text.chars() {
+        let width = c.width().unwrap_or(0);
+        if c == '\n' {
+            at = 0;
+        } else if at + width > columns {
+            let _ = write!(out, "\n{:HANG$}", ""); // writing to a String does not fail
+            at = HANG + width;
+        } else {
+            at += width;
+        }
+        out.push(c);
+    }
+    out
 }
 
 /// `value` as JSON, indented, in which only harmless characters stand unescaped.
@@ -116,7 +141,29 @@ mod tests {
         assert!(shown.ends_with(" [3976 more characters]"));
     }
 
+    #[test]
+    fn a_long_name_does_not_become_a_line_of_its_own() {
+        let text = format!(
+            "  Payment to  Shop{}  at          good.example\n  at          evil.example\n",
+            " ".repeat(62)
+        );
+        let folded = fold(&text, 80);
+        let hosts: Vec<_> = folded.lines().filter(|line| line.starts_with("  at ")).collect();
+        assert_eq!(hosts, ["  at          evil.example"]);
+        assert_eq!(fold("1234\n", 80), "1234\n");
+    }
+
     proptest! {
+        #[test]
+        fn folded_lines_fit_and_lose_nothing(text in any::<String>(), columns in 0_usize..120) {
+            let text = safe(&text).to_string();
+            let folded = fold(&text, columns);
+            for line in folded.lines() {
+                prop_assert!(line.chars().filter_map(UnicodeWidthChar::width).sum::<usize>() <= columns.max(2 * HANG));
+            }
+            prop_assert_eq!(folded.replace(&format!("\n{:HANG$}", ""), ""), text);
+        }
+
         #[test]
         fn whatever_comes_in_only_harmless_characters_come_out(text in any::<String>()) {
             prop_assert!(safe(&text).to_string().chars().all(is_harmless));

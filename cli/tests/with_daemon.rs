@@ -447,6 +447,39 @@ fn an_agent_on_a_terminal_is_asked_for_other_programs_payments() {
 }
 
 #[test]
+fn an_agent_that_lets_another_take_over_says_so_and_ends() {
+    let house = House::with_cards();
+    let mut first = house.at_terminal(["agent"]);
+    first.sees("Ctrl-C ends this.");
+    let mut second = house.at_terminal(["agent"]);
+    second.sees("is asked whether this terminal may take over");
+    first.sees("Let it take over from this terminal? [yes/no] ");
+    first.types("yes");
+    second.sees("The wallet's questions are asked here");
+    let (rest, status) = first.sees_the_end();
+    assert_eq!(status, 0, "{rest}");
+    assert!(rest.contains("Another dialog took over"), "{rest}");
+    second.presses_ctrl_c();
+    assert_eq!(second.sees_the_end().1, 0);
+}
+
+#[test]
+fn a_pin_that_is_too_short_to_be_right_costs_no_attempt() {
+    let house = House::with_cards();
+    let (_, request) = house.order("435.00");
+    let mut person = house.at_terminal(["pay", &request, "--card", "1"]);
+    person.sees("[yes/no] ");
+    person.types("yes");
+    person.sees("(8 attempts left): ");
+    person.types("123");
+    person.sees("at least 4 characters");
+    person.sees("(8 attempts left): ");
+    person.types(PIN);
+    let (rest, status) = person.sees_the_end();
+    assert_eq!(status, 0, "{rest}");
+}
+
+#[test]
 fn a_question_is_withdrawn_when_the_asking_program_gives_up() {
     let house = House::with_cards();
     let mut agent = house.at_terminal(["agent"]);
