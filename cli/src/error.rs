@@ -230,7 +230,9 @@ fn wallet_message(error: &ClientError) -> String {
         ErrorName::Timeout => return "nobody answered in time".to_owned(),
         ErrorName::CoolDown => return "declined a moment ago; try again in a few seconds".to_owned(),
         // The daemon's words have their own remedy.
-        ErrorName::InvalidState | ErrorName::InvalidRequest if !error.message.is_empty() => {
+        ErrorName::InvalidState | ErrorName::InvalidRequest | ErrorName::CardTied
+            if !error.message.is_empty() =>
+        {
             return message.to_string();
         }
         ErrorName::CardTied => {
