@@ -155,7 +155,7 @@ Example:
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Without a person")]
 pub struct AskArgs {
-    /// Approve without asking; what was approved is still printed
+    /// Approve without asking, where no other dialog is there to ask; what was approved is still printed
     #[arg(long)]
     pub yes: bool,
 
@@ -220,7 +220,7 @@ pub struct RemoveArgs {
     #[arg(value_parser = NonEmpty::new())]
     pub card: String,
 
-    /// Don't ask
+    /// Don't ask, where no other dialog is there to ask
     #[arg(long)]
     pub yes: bool,
 }
