@@ -40,6 +40,8 @@ pub struct Store {
     counter: Option<Box<dyn OutsideCounter>>,
     synchronous: Durability,
     broken: bool,
+    /// Something was removed of which the write-ahead log may still have a copy.
+    scrub_due: bool,
     _directory: WalletDirectory,
 }
 
@@ -67,6 +69,7 @@ impl Store {
             counter: parts.counter,
             synchronous: Durability::Durable,
             broken: false,
+            scrub_due: false,
             _directory: parts.directory,
         }
     }
@@ -222,7 +225,9 @@ impl Store {
             writer.remove(Table::Slot, id.0)?;
             writer.append_audit(&event)
         })?;
-        self.scrub()
+        self.scrub_due = true;
+        self.scrub();
+        Ok(())
     }
 
     /// Makes all `changes` or none. Waits for the disk if it is to be durable.
@@ -245,10 +250,9 @@ impl Store {
         })?;
         committed.generation = self.head.generation;
         list.into_iter().for_each(|change| self.remember(change));
+        self.scrub_due |= card_removed;
+        self.scrub();
         self.advance_counter(durability)?;
-        if card_removed {
-            self.scrub()?;
-        }
         Ok(committed)
     }
 
@@ -320,10 +324,14 @@ impl Store {
         }
     }
 
-    /// Carries the write-ahead log over and cuts it off, so that removed records are not left in it.
-    fn scrub(&self) -> Result<(), StoreError> {
-        self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-        Ok(())
+    /// Carries the write-ahead log over and cuts it off, so that removed records are not left in it. Where that can't be
+    /// done now, for lack of room say, it is tried again after the next commit: what was committed stays so, and must not
+    /// be told to have failed.
+    fn scrub(&mut self) {
+        if self.scrub_due {
+            let done = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+            self.scrub_due = done.is_err();
+        }
     }
 
     fn open_row(&self, table: Table, row: i64) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
