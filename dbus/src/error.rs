@@ -45,7 +45,7 @@ macro_rules! error_names {
 }
 
 error_names! {
-    /// A request, offer or option breaks a rule. The message starts with the field's name and a colon.
+    /// A request, offer or option breaks a rule. The message names the field and the rule.
     InvalidRequest,
     /// The object isn't in a state in which it takes this call.
     InvalidState,

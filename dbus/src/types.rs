@@ -50,7 +50,7 @@ pub struct HistoryEntry {
     pub sequence: u64,
     /// RFC 3339.
     pub time: String,
-    /// What happened: `authorized`, `declined`, `enrolled`, `deleted` ...
+    /// What happened: `authorized`, `declined`, `aborted` ... (payments only)
     pub event: String,
     /// Who asked for the money.
     pub payee_name: Option<String>,

@@ -183,7 +183,8 @@ impl fmt::Display for Notice {
             }
             Self::SameRequestBefore { seconds } => write!(
                 f,
-                "You authorized this request {seconds} s ago. Only the same card, which stands first, can be used again."
+                "You authorized this request {seconds} s ago. Only the card of that time can be used again; it stands \
+                 first, if you still have it."
             ),
         }
     }
