@@ -238,7 +238,7 @@ mod tests {
                     vault
                         .write(move |_| {
                             begun.send(()).unwrap();
-                            Ok(wait.recv().unwrap())
+                            Ok(wait.recv())
                         })
                         .await
                 }
@@ -255,7 +255,7 @@ mod tests {
                 tokio::task::yield_now().await;
             }
             go.send(()).unwrap();
-            busy.await.unwrap().unwrap();
+            busy.await.unwrap().unwrap().unwrap();
             for write in writes {
                 write.await.unwrap().unwrap();
             }
