@@ -75,7 +75,7 @@ fn turn(operation: &mut impl FnMut(), count: u32) -> f64 {
 }
 
 /// The `q`-quantile of `values`.
-pub fn quantile(mut values: Vec<f64>, q: f64) -> f64 {
+fn quantile(mut values: Vec<f64>, q: f64) -> f64 {
     values.sort_by(f64::total_cmp);
     let at = (values.len().saturating_sub(1) as f64 * q).round() as usize;
     values.get(at).copied().unwrap_or(f64::NAN)

@@ -40,11 +40,6 @@ impl PayeeHost {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-
-    /// Whether it is an IP address and no name.
-    pub fn is_ip(&self) -> bool {
-        self.0.starts_with('[') || ends_in_a_number(&self.0)
-    }
 }
 
 impl RpId {

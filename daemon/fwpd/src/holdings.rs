@@ -4,7 +4,6 @@ use std::cell::{Cell, RefCell, RefMut};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use fwp::PayeeHost;
 use fwp_dbus::{Error, ErrorName};
 use fwp_store::Changes;
 use fwp_store::record::{AuthenticatorKind, CardRecord, LedgerRecord};
@@ -65,7 +64,7 @@ impl Holdings {
     /// Cards and ledger, as a payment asks with them.
     ///
     /// # Errors
-    /// `Internal` before [`Holdings::load`].
+    /// `Busy` while the cards are not in memory: before [`Holdings::load`], or for a moment after they changed.
     pub(crate) fn view<R>(&self, viewer: impl FnOnce(View<'_>) -> R) -> Result<R, Error> {
         let (cards, ledger) = (self.cards.borrow(), self.ledger.borrow());
         match (&*cards, &*ledger) {
@@ -125,11 +124,6 @@ pub(crate) fn put(changes: &mut Changes, entry: &LedgerEntry) {
         currency: entry.currency,
         authorized_unix_ms: entry.authorized_unix_ms,
     });
-}
-
-/// Forgets an entry.
-pub(crate) fn remove(changes: &mut Changes, payee_host: &PayeeHost, request_id: &str) {
-    changes.remove_ledger(payee_host, request_id);
 }
 
 #[cfg(test)]

@@ -44,22 +44,6 @@ impl Json {
         serde_json::from_str(text).map_err(|error| JsonError { at: error.to_string() })
     }
 
-    /// The attribute `name`, if this is an object that has it.
-    pub fn get(&self, name: &str) -> Option<&Json> {
-        match self {
-            Self::Object(attributes) => attributes.iter().find(|(n, _)| n == name).map(|(_, value)| value),
-            _ => None,
-        }
-    }
-
-    /// The string, if this is one.
-    pub fn as_str(&self) -> Option<&str> {
-        match self {
-            Self::Text(text) => Some(text),
-            _ => None,
-        }
-    }
-
     /// The CBOR counterpart.
     pub fn to_cbor(&self) -> Value {
         match self {

@@ -37,7 +37,7 @@ pub(super) async fn sign(
     piggyback.add_lazy(&mut changes);
     if signed.is_err() && wallet.holdings.ledger()?.release(&authorizable) && piggyback.is_committed() {
         let entry = authorizable.ledger_entry();
-        holdings::remove(&mut changes, &entry.payee_host, &entry.request_id);
+        changes.remove_ledger(&entry.payee_host, &entry.request_id);
     }
     signed
 }
@@ -47,7 +47,7 @@ fn before_signing(wallet: &Wallet, authorizable: &Authorizable) -> Result<Change
     let now = clock::moment();
     let mut changes = Changes::new();
     for expired in wallet.holdings.ledger()?.expire(now) {
-        holdings::remove(&mut changes, &expired.payee_host, &expired.request_id);
+        changes.remove_ledger(&expired.payee_host, &expired.request_id);
     }
     holdings::put(&mut changes, authorizable.ledger_entry());
     let consent = authorizable.consent();
