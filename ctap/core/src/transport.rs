@@ -1,12 +1,11 @@
 //! What a transport implements: blocking devices, keepalives, cancellation, hot-plug.
 //!
-//! A device belongs to one thread at a time and blocks it; a transport reads with time-outs, so that it sees a
-//! [`CancelToken`] soon (within about 100 ms) and an unplugged device at all.
+//! A device belongs to one thread at a time and blocks it. What blocks ends soon after its [`CancelToken`] is cancelled,
+//! without polling it: see [`CancelToken::on_cancel`].
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What a device says while it works on a command (CTAPHID_KEEPALIVE, CTAP 2.1 section 11.2.9.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -29,8 +28,15 @@ impl KeepaliveStatus {
 }
 
 /// Asks, from any thread, that what runs be cancelled. Clones are the same token.
-#[derive(Clone, Debug, Default)]
-pub struct CancelToken(Arc<AtomicBool>);
+#[derive(Clone, Default)]
+pub struct CancelToken(Arc<Mutex<Cancellation>>);
+
+#[derive(Default)]
+struct Cancellation {
+    cancelled: bool,
+    next: u64,
+    callbacks: BTreeMap<u64, Box<dyn FnOnce() + Send>>,
+}
 
 impl CancelToken {
     /// A token that nobody has cancelled.
@@ -38,14 +44,61 @@ impl CancelToken {
         Self::default()
     }
 
-    /// Cancels, once and for all.
+    /// Cancels, once and for all. Runs the callbacks, on this thread.
     pub fn cancel(&self) {
-        self.0.store(true, Ordering::SeqCst);
+        let callbacks = {
+            let mut cancellation = self.lock();
+            cancellation.cancelled = true;
+            std::mem::take(&mut cancellation.callbacks)
+        };
+        callbacks.into_values().for_each(|callback| callback());
     }
 
     /// Whether it was cancelled.
     pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
+        self.lock().cancelled
+    }
+
+    /// Calls `callback` once, when the token is cancelled: at once where it was already, else on the thread that
+    /// cancels, where it must not block for long. Not any more once the registration is dropped (a call that has begun
+    /// by then goes on).
+    #[must_use = "dropping the registration takes the callback back"]
+    pub fn on_cancel(&self, callback: impl FnOnce() + Send + 'static) -> OnCancel {
+        let mut cancellation = self.lock();
+        let id = cancellation.next;
+        if cancellation.cancelled {
+            drop(cancellation);
+            callback();
+        } else {
+            cancellation.next += 1;
+            cancellation.callbacks.insert(id, Box::new(callback));
+        }
+        OnCancel { token: self.clone(), id }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Cancellation> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for CancelToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CancelToken").field("cancelled", &self.is_cancelled()).finish()
+    }
+}
+
+/// A callback of a [`CancelToken`]; dropping it takes the callback back.
+#[derive(Debug)]
+pub struct OnCancel {
+    token: CancelToken,
+    id: u64,
+}
+
+impl Drop for OnCancel {
+    fn drop(&mut self) {
+        let callback = self.token.lock().callbacks.remove(&self.id);
+        // What it holds is dropped outside the lock: it may use the token.
+        drop(callback);
     }
 }
 
@@ -67,6 +120,15 @@ pub enum TransportError {
     /// The device did not answer in time.
     #[error("the security key does not answer: unplug it and plug it in again")]
     Timeout,
+    /// It speaks U2F (CTAP1) alone.
+    #[error("the security key speaks U2F only, which is too old for payments: use one with FIDO2")]
+    TooOld,
+    /// The device has no such function (wink, say).
+    #[error("the security key can't do that: {0}")]
+    Unsupported(&'static str),
+    /// What the whole transport needs is not there, a service say. Says what to do.
+    #[error("{0}")]
+    Unavailable(String),
     /// The device breaks its transport's framing.
     #[error("the security key breaks its transport's rules: {0}")]
     Framing(String),
@@ -102,6 +164,14 @@ pub trait Device: Send {
 
     /// Ends the ceremony, however it went.
     fn end(&mut self) {}
+
+    /// Makes itself noticed, by blinking say (CTAPHID_WINK).
+    ///
+    /// # Errors
+    /// [`TransportError::Unsupported`] where it can't.
+    fn wink(&mut self) -> Result<(), TransportError> {
+        Err(TransportError::Unsupported("wink"))
+    }
 }
 
 /// How a device is connected.
@@ -133,30 +203,70 @@ impl fmt::Display for TransportKind {
 pub struct DeviceDescription {
     /// How it is connected.
     pub kind: TransportKind,
-    /// Which of its transport's devices it is, as long as it is plugged in: a path or a reader's name.
+    /// Which of its transport's devices it is, as long as it is plugged in (or lies on the reader): never the same for a
+    /// device that came later.
     pub id: String,
     /// A name for people, as the device gives it: untrusted.
     pub name: String,
+    /// The seat that it is plugged in at (systemd's sd-login(3)): `seat0` where nothing says otherwise.
+    pub seat: String,
 }
 
 /// A transport: finds devices and opens them.
-pub trait Transport: Send {
+pub trait Transport: Send + Sync {
+    /// What its devices are.
+    fn kind(&self) -> TransportKind;
+
     /// The devices that are there now.
     ///
     /// # Errors
     /// [`TransportError`].
-    fn devices(&mut self) -> Result<Vec<DeviceDescription>, TransportError>;
+    fn devices(&self) -> Result<Vec<DeviceDescription>, TransportError>;
 
     /// Opens the device with the `id` of a [`DeviceDescription`].
     ///
     /// # Errors
     /// [`TransportError`], `Gone` if it is no longer there.
-    fn open(&mut self, id: &str) -> Result<Box<dyn Device>, TransportError>;
+    fn open(&self, id: &str) -> Result<Box<dyn Device>, TransportError>;
 
-    /// Blocks until devices may have come or gone (`true`), or `timeout` is over or `cancel` cancelled (`false`).
-    /// A transport without hot-plug just waits.
+    /// Begins to watch for devices that come and go. What happens after this call is not missed.
     ///
     /// # Errors
     /// [`TransportError`].
-    fn wait_for_change(&mut self, timeout: Duration, cancel: &CancelToken) -> Result<bool, TransportError>;
+    fn watch(&self) -> Result<Box<dyn Watcher>, TransportError>;
+}
+
+/// Sees devices come and go.
+pub trait Watcher: Send {
+    /// Blocks until devices may have come or gone since the watch began or this last returned. Wakes for nothing else
+    /// (no polling).
+    ///
+    /// # Errors
+    /// [`TransportError`], `Cancelled` once `cancel` is cancelled.
+    fn wait(&mut self, cancel: &CancelToken) -> Result<(), TransportError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    #[test]
+    fn callbacks_run_once_on_cancellation_and_not_after_they_were_taken_back() {
+        let count = Arc::new(AtomicU32::new(0));
+        let counting = |token: &CancelToken| {
+            let count = Arc::clone(&count);
+            token.on_cancel(move || {
+                count.fetch_add(1, Ordering::SeqCst);
+            })
+        };
+        let token = CancelToken::new();
+        let _kept = counting(&token);
+        drop(counting(&token));
+        token.clone().cancel();
+        token.cancel();
+        assert_eq!(count.load(Ordering::SeqCst), 1);
+        let _late = counting(&token);
+        assert_eq!(count.load(Ordering::SeqCst), 2, "at once where it was cancelled already");
+    }
 }

@@ -79,6 +79,8 @@ where
                 let state = match event {
                     Event::TouchWanted | Event::VerificationWanted => "touch",
                     Event::PinWanted(_) | Event::Processing => "processing",
+                    Event::DeviceWanted => "insert",
+                    Event::ChoiceWanted => "choose",
                 };
                 if told.replace(state) != Some(state) {
                     let details = StatusDetails { payment: subject.payment.clone(), ..Default::default() };

@@ -70,6 +70,10 @@ pub enum Event {
     VerificationWanted,
     /// The device works.
     Processing,
+    /// No security key is there that could do it: one should be plugged in or laid on the reader.
+    DeviceWanted,
+    /// Several security keys could do it: the user touches the one to be used.
+    ChoiceWanted,
 }
 
 /// A question for a PIN.

@@ -1,0 +1,2 @@
+//! All security keys of a machine.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Security keys that others made, in software.
+#![forbid(unsafe_code)]

@@ -1,0 +1,1 @@
+//! A testbed of devices in sysfs and /dev, by libumockdev.

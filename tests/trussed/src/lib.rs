@@ -1,0 +1,2 @@
+//! The second maker's security key.
+#![forbid(unsafe_code)]
