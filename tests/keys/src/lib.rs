@@ -1,2 +1,21 @@
-//! Security keys that others made, in software.
+//! Security keys that others made, in software, for tests.
+//!
+//! * [`key`]: a [`Key`] is a key on a thread of its own, and the hand that touches it, unplugs it, lets its time pass and sees it
+//!   blink. [`Key::device`] speaks CTAP to it in-process, [`Key::plug_in`] the 64-byte packets of CTAPHID.
+//! * [`opensk`]: Google's OpenSK as such a key.
+//! * [`vhci`]: a key as a real USB device of the running kernel.
+//!
+//! A test fails by panicking, and so does this.
 #![forbid(unsafe_code)]
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, clippy::indexing_slicing)]
+
+mod body;
+pub mod key;
+pub mod opensk;
+pub mod vhci;
+
+pub use body::{Answers, Body, ToKey, Wait};
+pub use key::{Endpoint, Finger, Key, KeyDevice, PacketsIn, Seen, Touch};
+
+/// A packet of CTAPHID over USB full speed, without the report ID.
+pub type Packet = [u8; 64];
