@@ -18,6 +18,7 @@ mod change_pin;
 mod exchange;
 mod get_assertion;
 mod make_credential;
+mod preflight;
 mod run;
 mod set_pin;
 mod verified;
@@ -25,6 +26,7 @@ mod verified;
 pub use change_pin::ChangePin;
 pub use get_assertion::{Assertion, AssertionRequest, GetAssertion};
 pub use make_credential::{CredentialRequest, MakeCredential, NewCredential};
+pub use preflight::{Held, preflight};
 pub use run::{User, get_info, reset, run, select};
 pub use set_pin::SetPin;
 
@@ -72,8 +74,19 @@ pub enum Event {
     Processing,
     /// No security key is there that could do it: one should be plugged in or laid on the reader.
     DeviceWanted,
+    /// Security keys are there, but none that will do: another one should be plugged in or laid on the reader.
+    OtherDeviceWanted(Unfit),
     /// Several security keys could do it: the user touches the one to be used.
     ChoiceWanted,
+}
+
+/// Why none of the security keys that are there will do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Unfit {
+    /// The key that is wanted (a card's, say) is not on them.
+    WithoutKey,
+    /// They speak U2F (CTAP1) alone.
+    TooOld,
 }
 
 /// A question for a PIN.

@@ -1,10 +1,15 @@
 //! The loop that drives a ceremony over a blocking device.
 
-use super::exchange::{expect, expect_empty, keepalive};
+use super::exchange::{expect, expect_empty, keepalive, read};
 use super::{Ceremony, Event, Input, Output, PinRequest};
-use crate::messages::{CommandCode, GetInfo, Request};
+use crate::messages::{
+    CommandCode, GetInfo, MakeCredentialRequest, MakeCredentialResponse, PinUvAuthParam, RelyingParty,
+    Request, UserAccount,
+};
+use crate::pin_uv_auth::Protocol;
 use crate::transport::{CancelToken, Device, KeepaliveStatus};
-use crate::{Error, Pin, Random};
+use crate::{Error, Pin, Random, Status};
+use fwp_cose::SignatureAlgorithm;
 
 /// The user, as a ceremony needs one. Both methods are called on the thread that runs the ceremony.
 pub trait User {
@@ -73,12 +78,36 @@ pub fn get_info(device: &mut dyn Device, cancel: &CancelToken) -> Result<GetInfo
     expect(CommandCode::GetInfo, &response)
 }
 
-/// Waits until the user chooses `device` by a touch (CTAP 2.1 section 6.9).
+/// Waits until the user chooses `device` by a touch (CTAP 2.1 section 6.9). One of CTAP 2.0 does not know the command; it
+/// waits for a touch too when makeCredential comes with an empty pinUvAuthParam (CTAP 2.0 section 5.1).
 ///
 /// # Errors
 /// [`Error`].
 pub fn select(device: &mut dyn Device, user: &mut dyn User, cancel: &CancelToken) -> Result<(), Error> {
-    touch(Request::Selection, device, user, cancel)
+    match touch(&Request::Selection, device, user, cancel)? {
+        Ok(()) => return Ok(()),
+        Err(Status::INVALID_COMMAND) => {}
+        Err(status) => return Err(Error::of_status(CommandCode::Selection, status)),
+    }
+    match touch(&touch_only(), device, user, cancel)? {
+        Ok(()) | Err(Status::PIN_NOT_SET | Status::PIN_INVALID | Status::PIN_AUTH_INVALID) => Ok(()),
+        Err(status) => Err(Error::of_status(CommandCode::MakeCredential, status)),
+    }
+}
+
+/// A makeCredential that makes nothing and waits for a touch only.
+fn touch_only() -> Request {
+    Request::MakeCredential(MakeCredentialRequest {
+        client_data_hash: [0; 32],
+        rp: RelyingParty { id: "touch.invalid".to_owned(), name: None },
+        user: UserAccount { id: vec![0], name: Some("touch".to_owned()), display_name: None },
+        algorithms: vec![SignatureAlgorithm::Es256.id()],
+        exclude: Vec::new(),
+        resident_key: None,
+        user_presence: None,
+        user_verification: None,
+        pin_uv_auth: Some(PinUvAuthParam { protocol: Protocol::One, param: Vec::new() }),
+    })
 }
 
 /// Deletes all keys and the PIN of `device` (CTAP 2.1 section 6.6). Most devices allow it for some seconds after they
@@ -87,16 +116,24 @@ pub fn select(device: &mut dyn Device, user: &mut dyn User, cancel: &CancelToken
 /// # Errors
 /// [`Error`].
 pub fn reset(device: &mut dyn Device, user: &mut dyn User, cancel: &CancelToken) -> Result<(), Error> {
-    touch(Request::Reset, device, user, cancel)
+    touch(&Request::Reset, device, user, cancel)?
+        .map_err(|status| Error::of_status(CommandCode::Reset, status))
 }
 
 fn touch(
-    request: Request,
+    request: &Request,
     device: &mut dyn Device,
     user: &mut dyn User,
     cancel: &CancelToken,
-) -> Result<(), Error> {
+) -> Result<Result<(), Status>, Error> {
     let mut on_keepalive = |status: KeepaliveStatus| user.status(keepalive(status));
     let response = device.transact(&request.encode(), &mut on_keepalive, cancel)?;
-    expect_empty(request.code(), &response)?.map_err(|status| Error::of_status(request.code(), status))
+    match request {
+        // A device without PINs may take no notice of the empty pinUvAuthParam and make a credential.
+        Request::MakeCredential(_) => {
+            let made = read::<MakeCredentialResponse>(request.code(), &response)?;
+            Ok(made.map(|_| ()))
+        }
+        _ => expect_empty(request.code(), &response),
+    }
 }

@@ -64,6 +64,11 @@ impl GetInfo {
         option(&self.options, name)
     }
 
+    /// Whether it speaks CTAP2 at all, and not U2F (CTAP1) alone.
+    pub fn speaks_ctap2(&self) -> bool {
+        self.versions.iter().any(|version| version.starts_with("FIDO_2"))
+    }
+
     /// The largest request that it takes, in bytes.
     pub fn max_request(&self) -> usize {
         let size = self.max_msg_size.unwrap_or(DEFAULT_MAX_MSG_SIZE).max(DEFAULT_MAX_MSG_SIZE);
