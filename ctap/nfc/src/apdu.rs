@@ -113,7 +113,9 @@ impl Header {
         let link = Self { class: self.class | CHAINING, ..self };
         let mut rest = data;
         let mut chain = Vec::new();
-        while let Some((part, more)) = rest.split_at_checked(MAX_SHORT_DATA).filter(|(_, more)| !more.is_empty()) {
+        while let Some((part, more)) =
+            rest.split_at_checked(MAX_SHORT_DATA).filter(|(_, more)| !more.is_empty())
+        {
             chain.extend(link.short(part, Expected::None));
             rest = more;
         }

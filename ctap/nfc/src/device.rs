@@ -65,9 +65,14 @@ pub(crate) enum NotSelected {
 
 impl Selected {
     /// Connects to the card and selects the applet.
-    pub(crate) fn open(reader: &CString, id: &str, limits: &Limits) -> Result<Self, (NotSelected, Option<Leaving>)> {
+    pub(crate) fn open(
+        reader: &CString,
+        id: &str,
+        limits: &Limits,
+    ) -> Result<Self, (NotSelected, Option<Leaving>)> {
         let until = Instant::now() + limits.select;
-        let session = Session::open(reader, id, limits.select).map_err(|error| (NotSelected::Failed(error), None))?;
+        let session =
+            Session::open(reader, id, limits.select).map_err(|error| (NotSelected::Failed(error), None))?;
         match select(&session, until) {
             Ok(version) => Ok(Self { session, version, speaks_ctap2: false }),
             Err(not_selected) => Err((not_selected, Some(session.leave()))),
@@ -185,7 +190,9 @@ impl NfcDevice {
                     }
                     exchange.ask_again(cancel.is_cancelled())
                 }
-                Err(ExchangeError::Status(_)) if selected.version == Version::U2f && !selected.speaks_ctap2 => {
+                Err(ExchangeError::Status(_))
+                    if selected.version == Version::U2f && !selected.speaks_ctap2 =>
+                {
                     return Err(TransportError::TooOld);
                 }
                 Err(error) => return Err(framing(&error)),

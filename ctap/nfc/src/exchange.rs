@@ -197,9 +197,9 @@ impl Exchange {
         match data {
             // Without a status, or with one of a later standard, it works.
             [] => Ok(Step::Keepalive(KeepaliveStatus::Processing)),
-            [byte] => Ok(Step::Keepalive(
-                KeepaliveStatus::from_byte(*byte).unwrap_or(KeepaliveStatus::Processing),
-            )),
+            [byte] => {
+                Ok(Step::Keepalive(KeepaliveStatus::from_byte(*byte).unwrap_or(KeepaliveStatus::Processing)))
+            }
             _ => Err(ExchangeError::Keepalive(data.len())),
         }
     }

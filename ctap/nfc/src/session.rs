@@ -149,9 +149,8 @@ fn begin(reader: &CStr, id: &str) -> Result<(Card, Facts), TransportError> {
         if same { Ok(()) } else { Err(TransportError::Gone) }
     };
     there(&context)?;
-    let card = context
-        .connect(reader, ShareMode::Exclusive, Protocols::T0 | Protocols::T1)
-        .map_err(of_pcsc)?;
+    let card =
+        context.connect(reader, ShareMode::Exclusive, Protocols::T0 | Protocols::T1).map_err(of_pcsc)?;
     // What was changed before the connection is another card; what is changed after it, PC/SC tells.
     there(&context)?;
     let status = card.status2_owned().map_err(of_pcsc)?;

@@ -4,9 +4,7 @@ use crate::device::{Limits, NfcDevice, NotSelected, Selected};
 use crate::reader::{Reader, connect, of_pcsc, readers};
 use crate::session::Leaving;
 use crate::watcher::NfcWatcher;
-use ctap_core::transport::{
-    Device, DeviceDescription, Transport, TransportError, TransportKind, Watcher,
-};
+use ctap_core::transport::{Device, DeviceDescription, Transport, TransportError, TransportKind, Watcher};
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -59,7 +57,11 @@ impl Default for NfcTransport {
 
 impl Shared {
     /// Connects to the card `id` on `reader` and selects its FIDO applet.
-    pub(crate) fn open(&self, reader: &CString, id: &str) -> Result<Selected, (NotSelected, Option<Leaving>)> {
+    pub(crate) fn open(
+        &self,
+        reader: &CString,
+        id: &str,
+    ) -> Result<Selected, (NotSelected, Option<Leaving>)> {
         let _connecting = self.connecting.lock().unwrap_or_else(PoisonError::into_inner);
         Selected::open(reader, id, &self.limits)
     }

@@ -4,15 +4,19 @@
 //!   blink. [`Key::device`] speaks CTAP to it in-process, [`Key::plug_in`] the 64-byte packets of CTAPHID.
 //! * [`opensk`]: Google's OpenSK as such a key.
 //! * [`vhci`]: a key as a real USB device of the running kernel.
+//! * [`applet`]: a key as a smart card; [`vpcd`] lays it on a virtual reader, [`pcscd`] runs that reader's service for one test.
 //!
 //! A test fails by panicking, and so does this.
 #![forbid(unsafe_code)]
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, clippy::indexing_slicing)]
 
+pub mod applet;
 mod body;
 pub mod key;
 pub mod opensk;
+pub mod pcscd;
 pub mod vhci;
+pub mod vpcd;
 
 pub use body::{Answers, Body, ToKey, Wait};
 pub use key::{Endpoint, Finger, Key, KeyDevice, PacketsIn, Seen, Touch};

@@ -1,0 +1,110 @@
+//! Lays a [`Card`] on the virtual reader of vsmartcard's vpcd: a TCP client, each message with its length in two bytes.
+
+use crate::applet::{Card, Power, Reply};
+use std::io::{ErrorKind, Read, Result, Write};
+use std::net::{Ipv4Addr, Shutdown, TcpStream};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// The port of the first reader.
+pub const PORT: u16 = 35_963;
+
+/// How long is waited for a reader that is about to be there.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A card on a reader, on a thread of its own. Dropping it lifts the card.
+pub struct Laid {
+    stream: TcpStream,
+    thread: Option<JoinHandle<Box<dyn Card>>>,
+}
+
+/// Lays `card` on the reader at `port` of this machine.
+///
+/// # Errors
+/// If there is no such reader.
+pub fn lay(card: impl Card + 'static, port: u16) -> Result<Laid> {
+    lay_boxed(Box::new(card), port)
+}
+
+/// Lays `card` on the reader at `port` of this machine.
+///
+/// # Errors
+/// If there is no such reader.
+pub fn lay_boxed(mut card: Box<dyn Card>, port: u16) -> Result<Laid> {
+    let stream = connect(port)?;
+    stream.set_nodelay(true)?;
+    let mut reader = stream.try_clone()?;
+    let thread = std::thread::Builder::new().name("card".to_owned()).spawn(move || {
+        // It ends when either side closes the connection, with whatever error that is.
+        let _ = serve(card.as_mut(), &mut reader);
+        let _ = reader.shutdown(Shutdown::Both);
+        card
+    })?;
+    Ok(Laid { stream, thread: Some(thread) })
+}
+
+impl Laid {
+    /// Lifts the card off the reader.
+    pub fn lift(mut self) -> Box<dyn Card> {
+        let _ = self.stream.shutdown(Shutdown::Both);
+        self.card()
+    }
+
+    /// Waits until the card has left the reader, or the reader the card.
+    pub fn wait(mut self) -> Box<dyn Card> {
+        self.card()
+    }
+
+    fn card(&mut self) -> Box<dyn Card> {
+        self.thread.take().and_then(|thread| thread.join().ok()).expect("the card's thread")
+    }
+}
+
+impl Drop for Laid {
+    fn drop(&mut self) {
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
+}
+
+fn connect(port: u16) -> Result<TcpStream> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match TcpStream::connect((Ipv4Addr::LOCALHOST, port)) {
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused && Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            result => return result,
+        }
+    }
+}
+
+fn serve(card: &mut dyn Card, stream: &mut TcpStream) -> Result<()> {
+    loop {
+        let mut len = [0; 2];
+        stream.read_exact(&mut len)?;
+        let mut message = vec![0; u16::from_be_bytes(len).into()];
+        stream.read_exact(&mut message)?;
+        let answer = match message.as_slice() {
+            [0] => {
+                card.power(Power::Off);
+                continue;
+            }
+            [1] => {
+                card.power(Power::On);
+                continue;
+            }
+            [2] => {
+                card.power(Power::Reset);
+                continue;
+            }
+            [4] => card.atr(),
+            apdu => match card.apdu(apdu) {
+                Reply::Apdu(answer) => answer,
+                Reply::Silence => continue,
+                Reply::Leave => return Ok(()),
+            },
+        };
+        let len = u16::try_from(answer.len()).expect("an answer of at most 65,535 bytes");
+        stream.write_all(&[&len.to_be_bytes(), answer.as_slice()].concat())?;
+    }
+}
