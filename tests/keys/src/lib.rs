@@ -3,6 +3,8 @@
 //! * [`key`]: a [`Key`] is a key on a thread of its own, and the hand that touches it, unplugs it, lets its time pass and sees it
 //!   blink. [`Key::device`] speaks CTAP to it in-process, [`Key::plug_in`] the 64-byte packets of CTAPHID.
 //! * [`opensk`]: Google's OpenSK as such a key.
+//! * [`suite`]: every ceremony, against any key over any transport; [`table`]: what came of them, as one table.
+//! * [`user`]: the user who types PINs, and a device that looks on.
 //! * [`vhci`]: a key as a real USB device of the running kernel.
 //! * [`applet`]: a key as a smart card; [`vpcd`] lays it on a virtual reader, [`pcscd`] runs that reader's service for one test.
 //!
@@ -15,11 +17,15 @@ mod body;
 pub mod key;
 pub mod opensk;
 pub mod pcscd;
+pub mod suite;
+pub mod table;
+pub mod user;
 pub mod vhci;
 pub mod vpcd;
 
 pub use body::{Answers, Body, ToKey, Wait};
 pub use key::{Endpoint, Finger, Key, KeyDevice, PacketsIn, Seen, Touch};
+pub use user::{Between, OsRandom, Typist};
 
 /// A packet of CTAPHID over USB full speed, without the report ID.
 pub type Packet = [u8; 64];

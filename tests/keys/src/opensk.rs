@@ -164,7 +164,7 @@ impl KeyEnv {
         let channel = Rc::<Cell<ChannelID>>::default();
         Self {
             inner,
-            presence: Presence { body: body(), channel: Rc::clone(&channel) },
+            presence: Presence { body: body(), channel: Rc::clone(&channel), began: false },
             output: Output { to: To::Nowhere },
             clock: KeyClock { body: body() },
             sensor: Sensor { body: body(), channel: Rc::clone(&channel), given_up: false },
@@ -235,6 +235,8 @@ impl Env for KeyEnv {
 struct Presence {
     body: Rc<RefCell<Body>>,
     channel: Rc<Cell<ChannelID>>,
+    /// It has begun to blink.
+    began: bool,
 }
 
 /// Whether `packet` cancels what is under way on `channel`.
@@ -244,11 +246,15 @@ fn cancels(packet: &Packet, channel: &Cell<ChannelID>) -> bool {
 
 impl UserPresence for Presence {
     fn check_init(&mut self) {
-        self.body.borrow().blink();
+        self.began = false;
     }
 
     fn wait_with_timeout(&mut self, packet: &mut Packet, timeout_ms: usize) -> UserPresenceWaitResult {
         let mut body = self.body.borrow_mut();
+        // Not before OpenSK has looked at the clock: what is seen to blink is counting its time.
+        if !std::mem::replace(&mut self.began, true) {
+            body.blink();
+        }
         // Not longer than between two keepalives.
         let timeout = Duration::from_millis(timeout_ms.min(KEEPALIVE_DELAY_MS) as u64);
         Ok(match body.wait_for_touch(timeout) {
