@@ -114,10 +114,11 @@ pub enum Error {
         "the PIN is blocked for good after too many wrong ones: only a reset, which deletes its keys, helps"
     )]
     PinBlocked,
-    /// Three wrong PINs in a row.
+    /// Soft-blocked: three wrong PINs in a row.
     #[error("too many wrong PINs in a row: unplug the security key, plug it in again and retry")]
     PinAuthBlocked,
-    /// The PIN must be changed before it may be used.
+    /// The PIN must be changed before it may be used: [`ChangePin`](crate::ceremony::ChangePin) does, and then the
+    /// ceremony can be run again.
     #[error("the security key wants its PIN changed before it is used")]
     PinChangeRequired,
     /// The new PIN breaks a rule of this security key.
@@ -127,6 +128,12 @@ pub enum Error {
     PinPolicy {
         /// Unicode code points.
         min_code_points: u32,
+    },
+    /// The new PIN is longer than this security key takes.
+    #[error("the security key does not take this PIN: it wants at most {max_code_points} characters")]
+    PinTooLong {
+        /// Unicode code points.
+        max_code_points: u32,
     },
     /// A PIN that cannot be one on any security key.
     #[error(transparent)]

@@ -1,4 +1,4 @@
-//! CTAP status codes (CTAP 2.1 section 8.2).
+//! CTAP status codes (CTAP 2.1 section 8.2), with those of CTAP 2.0 that 2.1 has dropped: keys in the field give them.
 
 use std::fmt;
 
@@ -36,6 +36,7 @@ statuses! {
     INVALID_CBOR 0x12 "CTAP2_ERR_INVALID_CBOR";
     MISSING_PARAMETER 0x14 "CTAP2_ERR_MISSING_PARAMETER";
     LIMIT_EXCEEDED 0x15 "CTAP2_ERR_LIMIT_EXCEEDED";
+    UNSUPPORTED_EXTENSION 0x16 "CTAP2_ERR_UNSUPPORTED_EXTENSION";
     FP_DATABASE_FULL 0x17 "CTAP2_ERR_FP_DATABASE_FULL";
     LARGE_BLOB_STORAGE_FULL 0x18 "CTAP2_ERR_LARGE_BLOB_STORAGE_FULL";
     CREDENTIAL_EXCLUDED 0x19 "CTAP2_ERR_CREDENTIAL_EXCLUDED";
@@ -47,6 +48,8 @@ statuses! {
     UNSUPPORTED_ALGORITHM 0x26 "CTAP2_ERR_UNSUPPORTED_ALGORITHM";
     OPERATION_DENIED 0x27 "CTAP2_ERR_OPERATION_DENIED";
     KEY_STORE_FULL 0x28 "CTAP2_ERR_KEY_STORE_FULL";
+    NOT_BUSY 0x29 "CTAP2_ERR_NOT_BUSY";
+    NO_OPERATION_PENDING 0x2a "CTAP2_ERR_NO_OPERATION_PENDING";
     UNSUPPORTED_OPTION 0x2b "CTAP2_ERR_UNSUPPORTED_OPTION";
     INVALID_OPTION 0x2c "CTAP2_ERR_INVALID_OPTION";
     KEEPALIVE_CANCEL 0x2d "CTAP2_ERR_KEEPALIVE_CANCEL";
@@ -70,13 +73,18 @@ statuses! {
     UV_INVALID 0x3f "CTAP2_ERR_UV_INVALID";
     UNAUTHORIZED_PERMISSION 0x40 "CTAP2_ERR_UNAUTHORIZED_PERMISSION";
     OTHER 0x7f "CTAP1_ERR_OTHER";
+    SPEC_LAST 0xdf "CTAP2_ERR_SPEC_LAST";
 }
 
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.name() {
             Some(name) => write!(f, "{name} (0x{:02x})", self.0),
-            None => write!(f, "status 0x{:02x}", self.0),
+            None => match self.0 {
+                0xe0..=0xef => write!(f, "an extension's status 0x{:02x}", self.0),
+                0xf0..=0xff => write!(f, "a vendor's status 0x{:02x}", self.0),
+                code => write!(f, "status 0x{code:02x}"),
+            },
         }
     }
 }

@@ -143,7 +143,7 @@ fn keepalives_tell_touch_from_work_and_change_nothing() {
 #[test]
 fn a_request_larger_than_the_device_takes_is_not_sent() {
     let mut request = request();
-    request.exclude = (0..40).map(|n| CredentialId::new(vec![n; 64]).unwrap()).collect();
+    request.user.display_name = Some("x".repeat(1000));
     let mut ceremony = MakeCredential::new(request);
     let random = &mut Constant(1);
     ceremony.step(Input::Start, random).unwrap();
@@ -155,6 +155,95 @@ fn a_request_larger_than_the_device_takes_is_not_sent() {
     };
     let result = ceremony.step(Input::Response(&info.encode()), random);
     assert!(matches!(result, Err(Error::RequestTooLarge { limit: 1024, .. })), "{result:?}");
+}
+
+#[test]
+fn a_longer_exclude_list_than_the_device_takes_is_asked_for_silently_in_parts() {
+    let ids: Vec<_> = (0..40).map(|n| CredentialId::new(vec![n; 64]).unwrap()).collect();
+    let too_long = CredentialId::new(vec![99; 65]).unwrap();
+    let mut request = request();
+    request.exclude = ids.iter().cloned().chain([too_long.clone()]).collect();
+    // 1. By the number of credentials, 2. by the size of a message, 3. by neither.
+    for (count, size, parts) in [(Some(16), Some(9000), 3), (None, Some(1024), 4), (None, Some(9000), 0)] {
+        let info = GetInfo {
+            versions: vec!["FIDO_2_1".to_owned()],
+            options: vec![("uv".to_owned(), true)],
+            max_credential_count_in_list: count,
+            max_credential_id_length: Some(64),
+            max_msg_size: size,
+            ..GetInfo::default()
+        };
+        let mut ceremony = MakeCredential::new(request.clone());
+        let random = &mut Constant(1);
+        ceremony.step(Input::Start, random).unwrap();
+        let mut output = ceremony.step(Input::Response(&info.encode()), random).unwrap();
+        let mut asked = Vec::new();
+        let mut questions = 0;
+        let last = loop {
+            let Output::Send(bytes) = output else { panic!("no command") };
+            assert!(bytes.len() <= info.max_request());
+            match Request::decode(&bytes).unwrap() {
+                Request::GetAssertion(question) => {
+                    assert_eq!((question.user_presence, question.pin_uv_auth), (Some(false), None));
+                    assert_eq!(question.user_verification, None);
+                    assert!(question.allow.len() <= count.map_or(usize::MAX, |count| count as usize));
+                    asked.extend(question.allow);
+                    questions += 1;
+                }
+                Request::MakeCredential(request) => break request,
+                other => panic!("{other:?}"),
+            }
+            output = ceremony.step(Input::Response(&[Status::NO_CREDENTIALS.0]), random).unwrap();
+        };
+        assert_eq!(questions, parts, "{count:?} {size:?}");
+        if parts == 0 {
+            assert_eq!(last.exclude, ids, "without the one that can't be this device's");
+        } else {
+            assert_eq!((asked, last.exclude), (ids.clone(), Vec::new()));
+        }
+    }
+}
+
+#[test]
+fn a_device_that_refuses_silent_questions_gets_as_much_of_the_exclude_list_as_it_takes() {
+    let mut request = request();
+    request.exclude = (0..40).map(|n| CredentialId::new(vec![n; 64]).unwrap()).collect();
+    let info = GetInfo {
+        versions: vec!["FIDO_2_1".to_owned()],
+        options: vec![("uv".to_owned(), true)],
+        ..GetInfo::default()
+    };
+    let mut ceremony = MakeCredential::new(request.clone());
+    let random = &mut Constant(1);
+    ceremony.step(Input::Start, random).unwrap();
+    let mut output = ceremony.step(Input::Response(&info.encode()), random).unwrap();
+    let sent = loop {
+        let Output::Send(bytes) = output else { panic!("no command") };
+        assert!(bytes.len() <= 1024);
+        if let Request::MakeCredential(sent) = Request::decode(&bytes).unwrap() {
+            break sent;
+        }
+        output = ceremony.step(Input::Response(&[Status::UNSUPPORTED_OPTION.0]), random).unwrap();
+    };
+    assert!(sent.exclude.len() > 8, "{}", sent.exclude.len());
+    assert_eq!(sent.exclude[..], request.exclude[..sent.exclude.len()]);
+}
+
+#[test]
+fn a_new_pin_longer_than_the_device_takes_is_not_sent() {
+    let info = GetInfo {
+        versions: vec!["FIDO_2_3".to_owned()],
+        pin_uv_auth_protocols: vec![2],
+        options: vec![("clientPin".to_owned(), false)],
+        max_pin_length: Some(8),
+        ..GetInfo::default()
+    };
+    let mut ceremony = SetPin::new();
+    let random = &mut Constant(1);
+    ceremony.step(Input::Start, random).unwrap();
+    ceremony.step(Input::Response(&info.encode()), random).unwrap();
+    let result = ceremony.step(Input::Pin(Pin::new("123456789").unwrap()), random);
+    assert_eq!(result.unwrap_err(), Error::PinTooLong { max_code_points: 8 });
 }
 
 #[test]

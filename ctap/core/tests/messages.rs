@@ -4,7 +4,7 @@
 use ctap_core::attestation::{AttestationObject, PackedStatement};
 use ctap_core::authenticator_data::{AttestedCredential, AuthenticatorData, Flags};
 use ctap_core::messages::{
-    ClientPinRequest, ClientPinResponse, ClientPinSubcommand, CredentialId, EmptyResponse,
+    ClientPinRequest, ClientPinResponse, ClientPinSubcommand, CredProtect, CredentialId, EmptyResponse,
     GetAssertionRequest, GetAssertionResponse, GetInfo, MakeCredentialRequest, MakeCredentialResponse,
     PinUvAuthParam, RelyingParty, Request, Response, UserAccount,
 };
@@ -51,29 +51,30 @@ fn make_credential() -> impl Strategy<Value = Request> {
         option::of(".{0,9}"),
     );
     let options = (option::of(any::<bool>()), option::of(any::<bool>()), option::of(any::<bool>()));
-    (any::<[u8; 32]>(), entities, vec(any::<i64>(), 0..5), vec(credential_id(), 0..4), options, pin_uv_auth())
-        .prop_map(
-            |(
+    let lists = (vec(any::<i64>(), 0..5), vec(credential_id(), 0..4));
+    (any::<[u8; 32]>(), entities, lists, option::of(1..=3u64), options, pin_uv_auth()).prop_map(
+        |(
+            client_data_hash,
+            (rp_id, rp_name, id, name, display_name),
+            (algorithms, exclude),
+            level,
+            (rk, up, uv),
+            auth,
+        )| {
+            Request::MakeCredential(MakeCredentialRequest {
                 client_data_hash,
-                (rp_id, rp_name, id, name, display_name),
+                rp: RelyingParty { id: rp_id, name: rp_name },
+                user: UserAccount { id, name, display_name },
                 algorithms,
                 exclude,
-                (rk, up, uv),
-                auth,
-            )| {
-                Request::MakeCredential(MakeCredentialRequest {
-                    client_data_hash,
-                    rp: RelyingParty { id: rp_id, name: rp_name },
-                    user: UserAccount { id, name, display_name },
-                    algorithms,
-                    exclude,
-                    resident_key: rk,
-                    user_presence: up,
-                    user_verification: uv,
-                    pin_uv_auth: auth,
-                })
-            },
-        )
+                cred_protect: level.and_then(CredProtect::from_level),
+                resident_key: rk,
+                user_presence: up,
+                user_verification: uv,
+                pin_uv_auth: auth,
+            })
+        },
+    )
 }
 
 fn get_assertion() -> impl Strategy<Value = Request> {
@@ -196,7 +197,8 @@ proptest! {
         credential in option::of(credential_id()), auth_data: Vec<u8>, signature: Vec<u8>,
         number in option::of(any::<u64>()), key_agreement in option::of(key_agreement()),
         token in option::of(any::<Vec<u8>>()), power_cycle_state in option::of(any::<bool>()),
-        max_msg_size in option::of(any::<u64>()), aaguid: [u8; 16], texts in vec(".{0,9}", 1..4), force_pin_change: bool,
+        max_msg_size in option::of(any::<u64>()), aaguid: [u8; 16], versions in vec(".{0,9}", 1..4), flags: (bool, bool),
+        transports_for_reset in vec(".{0,9}", 0..4),
     ) {
         let assertion =
             GetAssertionResponse { credential, auth_data, signature, user: None, number_of_credentials: number };
@@ -206,12 +208,38 @@ proptest! {
         };
         prop_assert_eq!(ClientPinResponse::decode(&pin.encode()), Ok(Ok(pin)));
         let info = GetInfo {
-            versions: texts.clone(), extensions: texts.clone(), aaguid, options: vec![("up".to_owned(), true)],
+            versions: versions.clone(), extensions: versions.clone(), aaguid, options: vec![("up".to_owned(), true)],
             max_msg_size, pin_uv_auth_protocols: vec![2, 1], max_credential_count_in_list: number,
-            max_credential_id_length: number, transports: texts, algorithms: vec![-7, -8], force_pin_change,
-            min_pin_length: number, preferred_platform_uv_attempts: number,
+            max_credential_id_length: number, transports: versions, algorithms: vec![-7, -8], force_pin_change: flags.0,
+            min_pin_length: number, preferred_platform_uv_attempts: number, max_pin_length: number,
+            firmware_version: max_msg_size, remaining_discoverable_credentials: number, long_touch_for_reset: flags.1,
+            transports_for_reset,
         };
         prop_assert_eq!(GetInfo::decode(&info.encode()), Ok(Ok(info)));
+    }
+
+    #[test]
+    fn cred_protect_is_read_as_it_was_written_and_nothing_else(level: u64, other: Vec<u8>) {
+        let read = |value: Value| {
+            let mut extensions = Map::new();
+            extensions.insert(Value::from("credProtect"), value);
+            extensions.insert(Value::from("credBlob"), Value::from(other.as_slice()));
+            CredProtect::from_extensions(&extensions)
+        };
+        for level in [level, level % 5] {
+            match CredProtect::from_level(level) {
+                Some(policy) => {
+                    prop_assert!((1..=3).contains(&level));
+                    prop_assert_eq!(read(Value::Unsigned(level)), Ok(Some(policy)));
+                    prop_assert_eq!(CredProtect::from_extensions(&policy.to_extensions()), Ok(Some(policy)));
+                }
+                None => {
+                    prop_assert!(read(Value::Unsigned(level)).is_err());
+                }
+            }
+        }
+        prop_assert!(read(Value::from(other.as_slice())).is_err());
+        prop_assert_eq!(CredProtect::from_extensions(&Map::new()), Ok(None));
     }
 
     #[test]
@@ -288,5 +316,8 @@ fn credential_ids_have_1_to_1023_bytes() {
 #[test]
 fn statuses_have_their_names() {
     assert_eq!(Status::PIN_AUTH_BLOCKED.to_string(), "CTAP2_ERR_PIN_AUTH_BLOCKED (0x34)");
-    assert_eq!(Status(0xf1).to_string(), "status 0xf1");
+    assert_eq!(Status(0x16).to_string(), "CTAP2_ERR_UNSUPPORTED_EXTENSION (0x16)", "of CTAP 2.0");
+    assert_eq!(Status(0x41).to_string(), "status 0x41");
+    assert_eq!(Status(0xe0).to_string(), "an extension's status 0xe0");
+    assert_eq!(Status(0xf1).to_string(), "a vendor's status 0xf1");
 }

@@ -4,7 +4,9 @@ use super::exchange::expect;
 use super::verified::{Authorization, Operation, Verified};
 use super::{Ceremony, Input, Output};
 use crate::authenticator_data::{AuthenticatorData, Flags};
-use crate::messages::{CredentialId, GetAssertionRequest, GetAssertionResponse, GetInfo, Request};
+use crate::messages::{
+    CommandCode, CredentialId, GetAssertionRequest, GetAssertionResponse, GetInfo, Request,
+};
 use crate::pin_uv_auth::Permissions;
 use crate::{Error, Mismatch, Random};
 use fwp_cose::{PublicKey, SignatureAlgorithm, signature};
@@ -56,6 +58,7 @@ impl Ceremony for GetAssertion {
 
 impl Operation for AssertionRequest {
     type Outcome = Assertion;
+    const COMMAND: CommandCode = GetAssertionRequest::COMMAND;
     const PERMISSION: Permissions = Permissions::GET_ASSERTION;
 
     fn rp_id(&self) -> &str {
@@ -70,7 +73,7 @@ impl Operation for AssertionRequest {
         Ok(())
     }
 
-    fn request(&self, authorization: Authorization) -> Request {
+    fn request(&self, _info: &GetInfo, authorization: Authorization) -> Request {
         let (user_verification, pin_uv_auth) = match authorization {
             Authorization::Param(param) => (None, Some(param)),
             Authorization::BuiltInUv => (Some(true), None),

@@ -11,6 +11,8 @@
 //!   with the ceremony.
 //! * PIN/UV auth protocol two before one; built-in verification before the PIN, and the PIN where that fails; never the
 //!   `uv` option together with a token.
+//! * Lists that are longer than the authenticator takes are asked for silently in parts, before the user is.
+//! * New keys are not discoverable, and of credProtect level 2 where the authenticator has it.
 //! * What comes back is verified: rpIdHash, UP and UV, the credential, the signature.
 //! * After an error or the result a ceremony is over: every further step is [`Error::OutOfTurn`].
 

@@ -114,7 +114,10 @@ pub(super) fn questions(info: &GetInfo, rp_id: &str, credentials: &[CredentialId
     let fits = |batch: &[CredentialId]| {
         batch.len() <= list_limit(info) && Question::new(rp_id, batch).encode().len() <= info.max_request()
     };
-    for credential in possible(info, credentials) {
+    // One that doesn't fit by itself could never be used with this device, so it isn't its own.
+    let possible = possible(info, credentials)
+        .filter(|credential| fits(std::slice::from_ref::<CredentialId>(credential)));
+    for credential in possible {
         batch.push(credential.clone());
         if !fits(&batch) {
             let next = batch.split_off(batch.len() - 1);

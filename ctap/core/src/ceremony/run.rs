@@ -103,6 +103,7 @@ fn touch_only() -> Request {
         user: UserAccount { id: vec![0], name: Some("touch".to_owned()), display_name: None },
         algorithms: vec![SignatureAlgorithm::Es256.id()],
         exclude: Vec::new(),
+        cred_protect: None,
         resident_key: None,
         user_presence: None,
         user_verification: None,

@@ -90,9 +90,16 @@ impl Ceremony for SetPin {
 
 /// What can be said of a new PIN before it is sent.
 pub(super) fn check_new_pin(pin: &Pin, info: &GetInfo) -> Result<(), Error> {
+    // At most 63, so that it fits.
+    let code_points = u32::try_from(pin.code_points()).unwrap_or(u32::MAX);
     let min_code_points = info.min_pin_code_points();
-    let long_enough = u32::try_from(pin.code_points()).is_ok_and(|n| n >= min_code_points);
-    if long_enough { Ok(()) } else { Err(Error::PinPolicy { min_code_points }) }
+    if code_points < min_code_points {
+        return Err(Error::PinPolicy { min_code_points });
+    }
+    match info.max_pin_code_points() {
+        Some(max_code_points) if code_points > max_code_points => Err(Error::PinTooLong { max_code_points }),
+        _ => Ok(()),
+    }
 }
 
 /// What `status` means as an answer to setPIN and changePIN.

@@ -1,10 +1,11 @@
 //! The part that makeCredential and getAssertion have in common: one command, authorized by verifying the user.
 //!
-//! getInfo, then one of: a token for built-in verification, a token for the PIN, or the `uv` option; then the command.
+//! getInfo, then silent questions, then one of: a token for built-in verification, a token for the PIN, or the `uv` option; then the command.
 
 use super::exchange::{
     client_pin, current_pin_wanted, encode, expect, keepalive, key_agreement, missing, read,
 };
+use super::preflight::{Held, Question};
 use super::{Event, Input, Output};
 use crate::messages::{
     ClientPinResponse, ClientPinSubcommand, CommandCode, GetInfo, PinUvAuthParam, Request,
@@ -12,6 +13,7 @@ use crate::messages::{
 use crate::pin_uv_auth::{Permissions, Protocol, SharedSecret, Token, encapsulate};
 use crate::transport::KeepaliveStatus;
 use crate::{Error, MessageError, Pin, Random, Status};
+use std::collections::VecDeque;
 
 /// How often built-in verification is tried where the device does not say, and at most.
 const DEFAULT_UV_ATTEMPTS: u64 = 3;
@@ -28,6 +30,7 @@ pub(super) enum Authorization {
 /// A command that wants a verified user.
 pub(super) trait Operation {
     type Outcome;
+    const COMMAND: CommandCode;
     /// The permission that its token needs.
     const PERMISSION: Permissions;
 
@@ -35,7 +38,15 @@ pub(super) trait Operation {
     fn client_data_hash(&self) -> &[u8; 32];
     /// Whether the device can do it at all.
     fn check(&self, info: &GetInfo) -> Result<(), Error>;
-    fn request(&self, authorization: Authorization) -> Request;
+    /// What the device is to be asked silently before the user is asked for anything.
+    fn questions(&mut self, _info: &GetInfo) -> Vec<Question> {
+        Vec::new()
+    }
+    /// Takes what the device said to one of the questions; whether the others are still of interest.
+    fn answered(&mut self, _info: &GetInfo, _question: &Question, _held: Held) -> bool {
+        false
+    }
+    fn request(&self, info: &GetInfo, authorization: Authorization) -> Request;
     /// Reads and verifies the answer, whose status is 0.
     fn conclude(&self, response: &[u8]) -> Result<Self::Outcome, Error>;
 }
@@ -51,11 +62,17 @@ pub(super) struct Verified<O> {
 enum State {
     Start,
     Info,
-    PinRetries { wrong: bool },
+    /// The first question has been asked.
+    Preflight(VecDeque<Question>),
+    PinRetries {
+        wrong: bool,
+    },
     Pin,
     KeyAgreement(Method),
     Token(Method, SharedSecret),
-    Command { built_in_uv: bool },
+    Command {
+        built_in_uv: bool,
+    },
     Over,
 }
 
@@ -90,7 +107,15 @@ impl<O: Operation> Verified<O> {
             (State::Info, Input::Response(bytes)) => {
                 self.info = expect(GetInfo::COMMAND, bytes)?;
                 self.operation.check(&self.info)?;
-                self.authorize()
+                let questions = self.operation.questions(&self.info).into();
+                self.preflight(questions)
+            }
+            (State::Preflight(mut questions), Input::Response(bytes)) => {
+                let more = questions.pop_front().is_some_and(|question| {
+                    let held = question.answer(bytes);
+                    self.operation.answered(&self.info, &question, held)
+                });
+                self.preflight(if more { questions } else { VecDeque::new() })
             }
             (State::PinRetries { wrong }, Input::Response(bytes)) => {
                 self.state = State::Pin;
@@ -120,6 +145,16 @@ impl<O: Operation> Verified<O> {
             KeepaliveStatus::UserPresenceNeeded if verifies => Event::VerificationWanted,
             status => keepalive(status),
         })
+    }
+
+    fn preflight(&mut self, questions: VecDeque<Question>) -> Result<Output<O::Outcome>, Error> {
+        match questions.front().map(Question::encode) {
+            None => self.authorize(),
+            Some(bytes) => {
+                self.state = State::Preflight(questions);
+                Ok(Output::Send(bytes))
+            }
+        }
     }
 
     /// Chooses how the user is verified (CTAP 2.1 section 6.1.1 and 6.2.1, platform's part).
@@ -234,7 +269,7 @@ impl<O: Operation> Verified<O> {
         let built_in_uv = matches!(authorization, Authorization::BuiltInUv);
         self.uv_attempts += u64::from(built_in_uv);
         self.state = State::Command { built_in_uv };
-        self.send(&self.operation.request(authorization))
+        self.send(&self.operation.request(&self.info, authorization))
     }
 
     fn answer(&mut self, built_in_uv: bool, bytes: &[u8]) -> Result<Output<O::Outcome>, Error> {
@@ -252,7 +287,7 @@ impl<O: Operation> Verified<O> {
             {
                 self.authorize_by_pin()
             }
-            status => Err(Error::of_status(self.operation.request(Authorization::BuiltInUv).code(), status)),
+            status => Err(Error::of_status(O::COMMAND, status)),
         }
     }
 

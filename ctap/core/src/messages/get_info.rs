@@ -19,7 +19,12 @@ const TRANSPORTS: i64 = 0x09;
 const ALGORITHMS: i64 = 0x0a;
 const FORCE_PIN_CHANGE: i64 = 0x0c;
 const MIN_PIN_LENGTH: i64 = 0x0d;
+const FIRMWARE_VERSION: i64 = 0x0e;
 const PREFERRED_PLATFORM_UV_ATTEMPTS: i64 = 0x11;
+const REMAINING_DISCOVERABLE_CREDENTIALS: i64 = 0x14;
+const LONG_TOUCH_FOR_RESET: i64 = 0x18;
+const TRANSPORTS_FOR_RESET: i64 = 0x1a;
+const MAX_PIN_LENGTH: i64 = 0x1d;
 /// maxMsgSize where getInfo does not say it, in bytes.
 const DEFAULT_MAX_MSG_SIZE: u64 = 1024;
 
@@ -50,8 +55,18 @@ pub struct GetInfo {
     pub force_pin_change: bool,
     /// Unicode code points; `None` is 4.
     pub min_pin_length: Option<u64>,
+    /// Unicode code points; `None` is 63 (CTAP 2.3).
+    pub max_pin_length: Option<u64>,
+    /// A reset wants a touch of ten seconds (CTAP 2.2).
+    pub long_touch_for_reset: bool,
+    /// Over which of [`transports`](Self::transports) it can be reset; empty where it does not say (CTAP 2.3).
+    pub transports_for_reset: Vec<String>,
     /// How often the platform should try built-in verification before it falls back to the PIN.
     pub preferred_platform_uv_attempts: Option<u64>,
+    /// The maker's number of the firmware.
+    pub firmware_version: Option<u64>,
+    /// How many more discoverable credentials it has room for, at least.
+    pub remaining_discoverable_credentials: Option<u64>,
 }
 
 impl GetInfo {
@@ -62,6 +77,11 @@ impl GetInfo {
     /// `uv`.
     pub fn option(&self, name: &str) -> Option<bool> {
         option(&self.options, name)
+    }
+
+    /// Whether it lists the extension `name`.
+    pub fn extension(&self, name: &str) -> bool {
+        self.extensions.iter().any(|extension| extension == name)
     }
 
     /// Whether it speaks CTAP2 at all, and not U2F (CTAP1) alone.
@@ -84,6 +104,11 @@ impl GetInfo {
         Protocol::PREFERRED.into_iter().find(|protocol| self.pin_uv_auth_protocols.contains(&protocol.id()))
     }
 
+    /// The most code points of a new PIN, where it takes fewer than fit into the 63 bytes of any.
+    pub fn max_pin_code_points(&self) -> Option<u32> {
+        self.max_pin_length.map(|most| u32::try_from(most).unwrap_or(u32::MAX))
+    }
+
     /// The fewest code points of a new PIN.
     pub fn min_pin_code_points(&self) -> u32 {
         let least = crate::pin::MIN_CODE_POINTS as u64;
@@ -99,7 +124,12 @@ impl Response for GetInfo {
     fn to_map(&self) -> Map {
         let mut map =
             Map::new().with(VERSIONS, text_array(&self.versions)).with(AAGUID, self.aaguid.as_slice());
-        for (label, list) in [(EXTENSIONS, &self.extensions), (TRANSPORTS, &self.transports)] {
+        let lists = [
+            (EXTENSIONS, &self.extensions),
+            (TRANSPORTS, &self.transports),
+            (TRANSPORTS_FOR_RESET, &self.transports_for_reset),
+        ];
+        for (label, list) in lists {
             if !list.is_empty() {
                 map = map.with(label, text_array(list));
             }
@@ -118,15 +148,20 @@ impl Response for GetInfo {
         if !self.algorithms.is_empty() {
             map = map.with(ALGORITHMS, algorithms_to_value(&self.algorithms));
         }
-        if self.force_pin_change {
-            map = map.with(FORCE_PIN_CHANGE, true);
+        let flags =
+            [(FORCE_PIN_CHANGE, self.force_pin_change), (LONG_TOUCH_FOR_RESET, self.long_touch_for_reset)];
+        for (label, _) in flags.into_iter().filter(|(_, set)| *set) {
+            map = map.with(label, true);
         }
         let numbers = [
             (MAX_MSG_SIZE, self.max_msg_size),
             (MAX_CREDENTIAL_COUNT_IN_LIST, self.max_credential_count_in_list),
             (MAX_CREDENTIAL_ID_LENGTH, self.max_credential_id_length),
             (MIN_PIN_LENGTH, self.min_pin_length),
+            (MAX_PIN_LENGTH, self.max_pin_length),
             (PREFERRED_PLATFORM_UV_ATTEMPTS, self.preferred_platform_uv_attempts),
+            (FIRMWARE_VERSION, self.firmware_version),
+            (REMAINING_DISCOVERABLE_CREDENTIALS, self.remaining_discoverable_credentials),
         ];
         numbers
             .into_iter()
@@ -158,7 +193,15 @@ impl Response for GetInfo {
             algorithms: algorithms(optional_array(&mut fields, ALGORITHMS)?.unwrap_or_default())?,
             force_pin_change: optional_bool(&mut fields, FORCE_PIN_CHANGE)?.unwrap_or(false),
             min_pin_length: optional_unsigned(&mut fields, MIN_PIN_LENGTH)?,
+            max_pin_length: optional_unsigned(&mut fields, MAX_PIN_LENGTH)?,
+            long_touch_for_reset: optional_bool(&mut fields, LONG_TOUCH_FOR_RESET)?.unwrap_or(false),
+            transports_for_reset: texts(&mut fields, TRANSPORTS_FOR_RESET)?,
             preferred_platform_uv_attempts: optional_unsigned(&mut fields, PREFERRED_PLATFORM_UV_ATTEMPTS)?,
+            firmware_version: optional_unsigned(&mut fields, FIRMWARE_VERSION)?,
+            remaining_discoverable_credentials: optional_unsigned(
+                &mut fields,
+                REMAINING_DISCOVERABLE_CREDENTIALS,
+            )?,
         })
     }
 }

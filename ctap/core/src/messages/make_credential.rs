@@ -1,8 +1,8 @@
 //! authenticatorMakeCredential (CTAP 2.1 section 6.1).
 
 use super::entities::{algorithms, algorithms_to_value, credential_list};
-use super::reader::{bad, option, optional_array, options, options_map, pin_uv_auth};
-use super::{CommandCode, CredentialId, PinUvAuthParam, RelyingParty, Response, UserAccount};
+use super::reader::{bad, option, optional_array, optional_map, options, options_map, pin_uv_auth};
+use super::{CommandCode, CredProtect, CredentialId, PinUvAuthParam, RelyingParty, Response, UserAccount};
 use crate::MessageError;
 use crate::attestation::AttestationObject;
 use fwp_cose::cbor::{Fields, Map, Value};
@@ -12,6 +12,7 @@ const RP: i64 = 0x02;
 const USER: i64 = 0x03;
 const PUB_KEY_CRED_PARAMS: i64 = 0x04;
 const EXCLUDE_LIST: i64 = 0x05;
+const EXTENSIONS: i64 = 0x06;
 const OPTIONS: i64 = 0x07;
 const PIN_UV_AUTH_PARAM: i64 = 0x08;
 const PIN_UV_AUTH_PROTOCOL: i64 = 0x09;
@@ -20,7 +21,8 @@ const FMT: i64 = 0x01;
 const AUTH_DATA: i64 = 0x02;
 const ATT_STMT: i64 = 0x03;
 
-/// Make a new key. Extensions and enterprise attestation are not sent by us, and skipped where they come.
+/// Make a new key. Enterprise attestation and extensions other than credProtect are not sent by us, and skipped where
+/// they come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MakeCredentialRequest {
     /// What the attestation signs, besides authenticatorData.
@@ -33,6 +35,8 @@ pub struct MakeCredentialRequest {
     pub algorithms: Vec<i64>,
     /// Not if one of these is there already.
     pub exclude: Vec<CredentialId>,
+    /// The extension credProtect: what it takes to see the key.
+    pub cred_protect: Option<CredProtect>,
     /// Option `rk`: a key that the authenticator finds without its ID.
     pub resident_key: Option<bool>,
     /// Option `up`, which must not be `false`.
@@ -56,6 +60,9 @@ impl MakeCredentialRequest {
         if !self.exclude.is_empty() {
             map = map
                 .with(EXCLUDE_LIST, self.exclude.iter().map(CredentialId::to_descriptor).collect::<Vec<_>>());
+        }
+        if let Some(policy) = self.cred_protect {
+            map = map.with(EXTENSIONS, policy.to_extensions());
         }
         let options = options_map(&[
             ("rk", self.resident_key),
@@ -82,6 +89,7 @@ impl MakeCredentialRequest {
             return Err(fields.wrong_type(PUB_KEY_CRED_PARAMS, "an array").into());
         };
         let exclude = credential_list(optional_array(&mut fields, EXCLUDE_LIST)?.unwrap_or_default())?;
+        let extensions = optional_map(&mut fields, EXTENSIONS)?.unwrap_or_default();
         let options = options(&mut fields, OPTIONS)?;
         Ok(Self {
             client_data_hash,
@@ -89,6 +97,7 @@ impl MakeCredentialRequest {
             user,
             algorithms: algorithms(params)?,
             exclude,
+            cred_protect: CredProtect::from_extensions(&extensions)?,
             resident_key: option(&options, "rk"),
             user_presence: option(&options, "up"),
             user_verification: option(&options, "uv"),

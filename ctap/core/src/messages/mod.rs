@@ -4,6 +4,7 @@
 //! later versions of the standard add some.
 
 mod client_pin;
+mod cred_protect;
 mod entities;
 mod get_assertion;
 mod get_info;
@@ -11,6 +12,7 @@ mod make_credential;
 mod reader;
 
 pub use client_pin::{ClientPinRequest, ClientPinResponse, ClientPinSubcommand};
+pub use cred_protect::CredProtect;
 pub use entities::{CredentialId, MAX_CREDENTIAL_ID, RelyingParty, UserAccount};
 pub use get_assertion::{GetAssertionRequest, GetAssertionResponse};
 pub use get_info::GetInfo;
