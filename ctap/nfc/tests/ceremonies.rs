@@ -1,0 +1,302 @@
+//! Enrolling and paying with OpenSK as a smart card, through a real pcscd.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod common;
+
+use common::{Holder, card, enroll, open_only, pay, set_pin, transport, wait_for};
+use ctap_core::ceremony::{Event, get_info};
+use ctap_core::transport::{CancelToken, Transport, TransportError};
+use ctap_core::{Error, Status};
+use std::time::{Duration, Instant};
+use virtual_keys::applet::{ApduLog, FnDevice, Manners, Reply, Scripted, contactless_atr, t0_atr};
+use virtual_keys::key::Touch;
+use virtual_keys::{applet::Applet, opensk, pcscd, vpcd};
+
+fn instructions(log: &ApduLog) -> Vec<(u8, u8)> {
+    log.apdus().iter().map(|apdu| (apdu[0], apdu[1])).collect()
+}
+
+const CHAIN_LINK: (u8, u8) = (0x90, 0x10);
+const MESSAGE: (u8, u8) = (0x80, 0x10);
+const MORE: (u8, u8) = (0x80, 0xc0);
+
+fn has_extended(log: &ApduLog) -> bool {
+    log.apdus().iter().any(|apdu| apdu.len() > 5 && apdu[4] == 0)
+}
+
+/// Enrolls and pays with a card of these manners; its APDUs.
+fn enroll_and_pay(name: &str, manners: &Manners) -> Option<ApduLog> {
+    let mut result = None;
+    pcscd::run(name, |pcscd| {
+        let key = opensk::key(Touch::AtOnce);
+        let card = card(&key, manners.clone());
+        let log = card.log();
+        let _laid = vpcd::lay(card, pcscd.port(0)).unwrap();
+        let mut device = open_only(&transport());
+        set_pin(device.as_mut()).unwrap();
+        let credential = enroll(device.as_mut(), &mut Holder::new(), &CancelToken::new()).unwrap();
+        pay(device.as_mut(), &credential).unwrap();
+        assert!(key.seen().commands.iter().any(|command| command.len() > 255), "a request over 255 bytes");
+        result = Some(log);
+    });
+    result
+}
+
+#[test]
+fn enrolls_and_pays_with_short_apdus_in_chains() {
+    let manners = Manners { atr: contactless_atr(false), ..Manners::default() };
+    let Some(log) = enroll_and_pay("enrolls_and_pays_with_short_apdus_in_chains", &manners) else { return };
+    let sent = instructions(&log);
+    assert!(sent.contains(&CHAIN_LINK), "the request over 255 bytes goes out in a chain");
+    assert!(sent.contains(&MORE), "the answer over 256 bytes comes by GET RESPONSE");
+    assert!(!has_extended(&log));
+}
+
+#[test]
+fn enrolls_and_pays_with_extended_apdus() {
+    let Some(log) = enroll_and_pay("enrolls_and_pays_with_extended_apdus", &Manners::default()) else { return };
+    assert!(has_extended(&log));
+    assert!(!instructions(&log).contains(&CHAIN_LINK));
+}
+
+#[test]
+fn enrolls_and_pays_with_a_card_that_promises_extended_apdus_and_refuses_them() {
+    let manners = Manners { extended: false, ..Manners::default() };
+    let name = "enrolls_and_pays_with_a_card_that_promises_extended_apdus_and_refuses_them";
+    let Some(log) = enroll_and_pay(name, &manners) else { return };
+    assert!(instructions(&log).contains(&CHAIN_LINK));
+    let extended = log.apdus().iter().filter(|apdu| apdu.len() > 5 && apdu[4] == 0).count();
+    assert_eq!(extended, 1, "refused once, not tried again");
+}
+
+#[test]
+fn enrolls_and_pays_over_t0() {
+    let manners = Manners { atr: t0_atr(), ..Manners::default() };
+    let Some(log) = enroll_and_pay("enrolls_and_pays_over_t0", &manners) else { return };
+    assert!(!has_extended(&log));
+    for apdu in log.apdus().iter().filter(|apdu| (apdu[0], apdu[1]) == MESSAGE) {
+        assert_eq!(apdu.len(), 5 + usize::from(apdu[4]), "no Le after data");
+    }
+}
+
+#[test]
+fn enrolls_and_pays_with_a_card_that_keeps_the_reader_waiting() {
+    let manners = Manners { keepalives: false, ..Manners::default() };
+    enroll_and_pay("enrolls_and_pays_with_a_card_that_keeps_the_reader_waiting", &manners);
+}
+
+#[test]
+fn enrolls_with_a_card_that_says_u2f_first() {
+    let manners = Manners { version: b"U2F_V2", ..Manners::default() };
+    enroll_and_pay("enrolls_with_a_card_that_says_u2f_first", &manners);
+}
+
+#[test]
+fn a_card_that_wants_a_touch_is_asked_until_it_has_it() {
+    pcscd::run("a_card_that_wants_a_touch_is_asked_until_it_has_it", |pcscd| {
+        let key = opensk::key(Touch::AtOnce);
+        let card = card(&key, Manners::default());
+        let log = card.log();
+        let _laid = vpcd::lay(card, pcscd.port(0)).unwrap();
+        let mut device = open_only(&transport());
+        set_pin(device.as_mut()).unwrap();
+        key.set_touch(Touch::Waits);
+        let mut user = Holder::who(|| {
+            key.touch();
+        });
+        enroll(device.as_mut(), &mut user, &CancelToken::new()).unwrap();
+        assert!(user.events.contains(&Event::TouchWanted));
+        assert!(instructions(&log).contains(&(0x80, 0x11)), "NFCCTAP_GETRESPONSE");
+    });
+}
+
+#[test]
+fn cancel_reaches_the_card_and_the_card_is_fit_afterwards() {
+    pcscd::run("cancel_reaches_the_card_and_the_card_is_fit_afterwards", |pcscd| {
+        let key = opensk::key(Touch::AtOnce);
+        let card = card(&key, Manners::default());
+        let log = card.log();
+        let _laid = vpcd::lay(card, pcscd.port(0)).unwrap();
+        let mut device = open_only(&transport());
+        set_pin(device.as_mut()).unwrap();
+        key.set_touch(Touch::Waits);
+        let cancel = CancelToken::new();
+        let mut user = Holder::who(|| cancel.cancel());
+        let error = enroll(device.as_mut(), &mut user, &cancel).unwrap_err();
+        assert_eq!(error, Error::Cancelled);
+        assert!(key.wait_until(Duration::from_secs(5), |seen| seen.cancelled == 1 && !seen.blinking));
+        assert!(log.apdus().iter().any(|apdu| apdu[..3] == [0x80, 0x11, 0x11]), "it was told");
+        key.set_touch(Touch::AtOnce);
+        enroll(device.as_mut(), &mut Holder::new(), &CancelToken::new()).unwrap();
+    });
+}
+
+#[test]
+fn cancel_ends_a_command_that_the_card_keeps_to_itself() {
+    pcscd::run("cancel_ends_a_command_that_the_card_keeps_to_itself", |pcscd| {
+        let key = opensk::key(Touch::AtOnce);
+        let manners = Manners { keepalives: false, ..Manners::default() };
+        let _laid = vpcd::lay(card(&key, manners), pcscd.port(0)).unwrap();
+        let mut device = open_only(&transport());
+        set_pin(device.as_mut()).unwrap();
+        key.set_touch(Touch::Waits);
+        let cancel = CancelToken::new();
+        let begin = Instant::now();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                assert!(key.wait_until_blinking());
+                cancel.cancel();
+            });
+            let error = enroll(device.as_mut(), &mut Holder::new(), &cancel).unwrap_err();
+            assert_eq!(error, Error::Cancelled);
+        });
+        assert!(begin.elapsed() < Duration::from_secs(15));
+        // The card is in the middle of its command until then.
+        key.touch();
+        key.set_touch(Touch::AtOnce);
+        enroll(device.as_mut(), &mut Holder::new(), &CancelToken::new()).unwrap();
+    });
+}
+
+#[test]
+fn a_card_that_is_lifted_in_mid_ceremony_is_gone_and_another_one_when_it_is_back() {
+    pcscd::run("a_card_that_is_lifted_in_mid_ceremony_is_gone_and_another_one_when_it_is_back", |pcscd| {
+        let key = opensk::key(Touch::AtOnce);
+        let transport = transport();
+        let mut laid = Some(vpcd::lay(card(&key, Manners::default()), pcscd.port(0)).unwrap());
+        let before = wait_for(&transport, 1).remove(0);
+        let mut device = transport.open(&before.id).unwrap();
+        set_pin(device.as_mut()).unwrap();
+        let credential = enroll(device.as_mut(), &mut Holder::new(), &CancelToken::new()).unwrap();
+        key.set_touch(Touch::Waits);
+        let mut lifted = None;
+        let mut user = Holder::who(|| lifted = laid.take().map(vpcd::Laid::lift).or(lifted.take()));
+        let error = enroll(device.as_mut(), &mut user, &CancelToken::new()).unwrap_err();
+        drop(user);
+        assert_eq!(error, Error::Transport(TransportError::Gone));
+        wait_for(&transport, 0);
+        assert_eq!(transport.open(&before.id).err(), Some(TransportError::Gone));
+
+        key.set_touch(Touch::AtOnce);
+        let _laid = vpcd::lay_boxed(lifted.unwrap(), pcscd.port(0)).unwrap();
+        let after = wait_for(&transport, 1).remove(0);
+        assert_ne!(before.id, after.id);
+        assert_eq!(transport.open(&before.id).err(), Some(TransportError::Gone));
+        assert_eq!(get_info(device.as_mut(), &CancelToken::new()).err(), Some(Error::Transport(TransportError::Gone)));
+        pay(transport.open(&after.id).unwrap().as_mut(), &credential).unwrap();
+    });
+}
+
+#[test]
+fn of_two_readers_the_card_that_is_meant_is_used() {
+    pcscd::run("of_two_readers_the_card_that_is_meant_is_used", |pcscd| {
+        let keys = [opensk::key(Touch::AtOnce), opensk::key(Touch::AtOnce)];
+        let _first = vpcd::lay(card(&keys[0], Manners::default()), pcscd.port(0)).unwrap();
+        let _second = vpcd::lay(card(&keys[1], Manners::default()), pcscd.port(1)).unwrap();
+        let transport = transport();
+        let devices = wait_for(&transport, 2);
+        assert_ne!(devices[0].id, devices[1].id);
+        assert_ne!(devices[0].name, devices[1].name);
+        assert!(devices.iter().all(|device| device.seat == "seat0"));
+        let second = devices.iter().find(|device| device.name.ends_with('1')).unwrap();
+        let mut device = transport.open(&second.id).unwrap();
+        let known = keys[0].seen().commands.len();
+        set_pin(device.as_mut()).unwrap();
+        enroll(device.as_mut(), &mut Holder::new(), &CancelToken::new()).unwrap();
+        assert_eq!(keys[0].seen().commands.len(), known, "the other one saw nothing of it");
+        assert!(keys[1].seen().commands.len() > 3);
+    });
+}
+
+#[test]
+fn a_card_without_the_fido_applet_is_not_listed_and_asked_once() {
+    pcscd::run("a_card_without_the_fido_applet_is_not_listed_and_asked_once", |pcscd| {
+        let bank_card = Scripted::new(|_| Reply::Apdu(vec![0x6a, 0x82]));
+        let log = bank_card.log();
+        let key = opensk::key(Touch::AtOnce);
+        let _bank_card = vpcd::lay(bank_card, pcscd.port(0)).unwrap();
+        let transport = transport();
+        pcscd::wait_until("the card to be asked", || {
+            transport.devices().unwrap();
+            !log.apdus().is_empty()
+        });
+        let _key = vpcd::lay(card(&key, Manners::default()), pcscd.port(1)).unwrap();
+        wait_for(&transport, 1);
+        wait_for(&transport, 1);
+        assert_eq!(log.apdus().len(), 1);
+    });
+}
+
+#[test]
+fn a_card_that_knows_u2f_only_is_listed_and_said_to_be_too_old() {
+    pcscd::run("a_card_that_knows_u2f_only_is_listed_and_said_to_be_too_old", |pcscd| {
+        let manners = Manners { version: b"U2F_V2", ctap2: false, ..Manners::default() };
+        let card = Applet::new(FnDevice(|_: &[u8]| vec![Status::INVALID_COMMAND.0]), manners);
+        let _laid = vpcd::lay(card, pcscd.port(0)).unwrap();
+        let mut device = open_only(&transport());
+        let error = get_info(device.as_mut(), &CancelToken::new()).unwrap_err();
+        assert_eq!(error, Error::Transport(TransportError::TooOld));
+    });
+}
+
+#[test]
+fn listing_does_not_disturb_a_ceremony() {
+    pcscd::run("listing_does_not_disturb_a_ceremony", |pcscd| {
+        let key = opensk::key(Touch::AtOnce);
+        let _laid = vpcd::lay(card(&key, Manners::default()), pcscd.port(0)).unwrap();
+        let transport = transport();
+        let mut device = open_only(&transport);
+        set_pin(device.as_mut()).unwrap();
+        key.set_touch(Touch::Waits);
+        let mut user = Holder::who(|| {
+            assert_eq!(transport.devices().unwrap().len(), 1);
+            key.touch();
+        });
+        enroll(device.as_mut(), &mut user, &CancelToken::new()).unwrap();
+    });
+}
+
+#[test]
+fn a_card_that_another_program_has_is_busy_and_asked_once_it_is_free() {
+    pcscd::run("a_card_that_another_program_has_is_busy_and_asked_once_it_is_free", |pcscd| {
+        let key = opensk::key(Touch::AtOnce);
+        let transport = transport();
+        let _laid = vpcd::lay(card(&key, Manners::default()), pcscd.port(0)).unwrap();
+        let device = wait_for(&transport, 1).remove(0);
+        let context = pcsc::Context::establish(pcsc::Scope::System).unwrap();
+        let reader = context.list_readers_owned().unwrap().remove(0);
+        let connect = || context.connect(&reader, pcsc::ShareMode::Shared, pcsc::Protocols::ANY).unwrap();
+
+        let held = connect();
+        let mut opened = transport.open(&device.id).unwrap();
+        assert_eq!(opened.begin(), Err(TransportError::Busy));
+        let fresh = common::transport();
+        assert!(fresh.devices().unwrap().is_empty(), "nobody knows what it is");
+        let mut watcher = fresh.watch().unwrap();
+        drop(held);
+        watcher.wait(&CancelToken::new()).unwrap();
+        wait_for(&fresh, 1);
+        assert_eq!(opened.begin(), Ok(()));
+        assert_eq!(
+            context.connect(&reader, pcsc::ShareMode::Shared, pcsc::Protocols::ANY).err(),
+            Some(pcsc::Error::SharingViolation),
+            "for the ceremony the card is ours alone"
+        );
+        opened.end();
+    });
+}
+
+#[test]
+fn without_pcscd_the_remedy_is_said() {
+    pcscd::run("without_pcscd_the_remedy_is_said", |pcscd| {
+        pcscd.stop();
+        let transport = transport();
+        let errors = [transport.devices().err(), transport.watch().err(), transport.open("x").err()];
+        for error in errors {
+            let Some(TransportError::Unavailable(text)) = error else { panic!("{error:?}") };
+            assert!(text.contains("install and start pcscd"), "{text}");
+        }
+        pcscd.start();
+        assert!(transport.devices().unwrap().is_empty());
+    });
+}
