@@ -3,7 +3,6 @@
 
 mod common;
 
-use common::opensk_device::OpenskDevice;
 use common::*;
 use ctap_core::attestation::{Attestation, AttestationObject};
 use ctap_core::ceremony::{Event, GetAssertion, PinPurpose, PinRequest, get_info, reset, run, select};
@@ -12,6 +11,7 @@ use ctap_core::pin_uv_auth::Protocol;
 use ctap_core::transport::CancelToken;
 use ctap_core::{Error, Status};
 use fwp_cose::{PublicKey, SignatureAlgorithm, signature};
+use virtual_keys::suite::{Plan, run as run_suite};
 
 #[test]
 fn a_key_is_made_and_signs_what_the_bank_can_verify() {
@@ -229,7 +229,7 @@ fn pins_at_both_limits_and_in_other_scripts_work() {
 fn cancelling_during_the_touch_ends_in_the_device_too() {
     for (name, device) in AnyDevice::both(Touch::AtOnce) {
         let (mut device, credential) = enrolled(device);
-        device.set_touch(Touch::Never);
+        device.set_touch(Touch::Waits);
         let cancel = CancelToken::new();
         let mut user = Typist::new(&[PIN]);
         user.cancel_at_touch = Some(cancel.clone());
@@ -360,15 +360,17 @@ fn a_new_pin_that_is_too_short_for_the_device_is_not_sent() {
 #[test]
 fn a_fingerprint_is_preferred_to_the_pin() {
     for tokens in [true, false] {
-        let mut device =
-            Between::new(OpenskDevice::with_finger(Touch::AtOnce, Some(true)), move |command, response| {
+        let mut device = Between::new(
+            opensk::key_with_finger(Touch::AtOnce, Finger::Right).device(),
+            move |command, response| {
                 with_info(command, response, |info| {
                     // Without tokens, as in CTAP 2.0, the uv option does it.
                     if !tokens {
                         info.options.retain(|(name, _)| name != "pinUvAuthToken");
                     }
                 })
-            });
+            },
+        );
         set_pin(&mut device, PIN).unwrap();
         let mut user = Typist::new(&[PIN]);
         let credential = make_credential(&mut device, &mut user, credential_request()).unwrap();
@@ -389,14 +391,16 @@ fn a_fingerprint_is_preferred_to_the_pin() {
 #[test]
 fn a_finger_that_is_not_recognised_falls_back_to_the_pin() {
     for tokens in [true, false] {
-        let mut device =
-            Between::new(OpenskDevice::with_finger(Touch::AtOnce, Some(false)), move |command, response| {
+        let mut device = Between::new(
+            opensk::key_with_finger(Touch::AtOnce, Finger::Wrong).device(),
+            move |command, response| {
                 with_info(command, response, |info| {
                     if !tokens {
                         info.options.retain(|(name, _)| name != "pinUvAuthToken");
                     }
                 })
-            });
+            },
+        );
         set_pin(&mut device, PIN).unwrap();
         let mut user = Typist::new(&[PIN, PIN]);
         let credential = make_credential(&mut device, &mut user, credential_request()).unwrap();
@@ -404,9 +408,15 @@ fn a_finger_that_is_not_recognised_falls_back_to_the_pin() {
         assert_eq!(user.asked.len(), 2, "tokens: {tokens}");
     }
     // No PIN to fall back to.
-    let mut device = OpenskDevice::with_finger(Touch::AtOnce, Some(false));
+    let mut device = opensk::key_with_finger(Touch::AtOnce, Finger::Wrong).device();
     let result = make_credential(&mut device, &mut Typist::new(&[]), credential_request());
     assert!(matches!(result, Err(Error::UvInvalid | Error::UvBlocked)), "{result:?}");
+}
+
+/// The same ceremonies that hardware keys are put through, and their columns of the table.
+#[test]
+fn every_ceremony_with_the_platform_authenticator() {
+    run_suite("platform", "in-process", &Plan::everything(), |_| Box::new(Platform::default()));
 }
 
 /// Requests that the wallet never makes.

@@ -33,7 +33,7 @@ fn with_pin(memory: &Memory) -> SoftwareKeyStore<Memory> {
 #[test]
 fn an_assertion_costs_one_durable_save_and_a_lazy_one() {
     let memory = Memory::default();
-    let mut device = platform(&memory, Touch::AtOnce);
+    let mut device = Platform { memory: memory.clone(), ..Platform::default() }.start();
     assert_eq!(memory.saves(), (0, 0), "opening saves nothing");
     set_pin(&mut device, PIN).unwrap();
     assert_eq!(memory.saves(), (1, 0));
@@ -183,7 +183,7 @@ struct Raw {
 impl Raw {
     fn new() -> Self {
         let memory = Memory::default();
-        let mut device = platform(&memory, Touch::AtOnce);
+        let mut device = Platform { memory: memory.clone(), ..Platform::default() }.start();
         set_pin(&mut device, PIN).unwrap();
         let made = make_credential(&mut device, &mut Typist::new(&[PIN]), credential_request()).unwrap();
         let environment = Fixed::new(77);
@@ -278,7 +278,7 @@ fn tokens_for_what_there_is_not_are_refused() {
 #[test]
 fn a_full_disk_is_an_error_and_not_a_payment() {
     let memory = Memory::default();
-    let mut device = platform(&memory, Touch::AtOnce);
+    let mut device = Platform { memory: memory.clone(), ..Platform::default() }.start();
     set_pin(&mut device, PIN).unwrap();
     let credential = make_credential(&mut device, &mut Typist::new(&[PIN]), credential_request()).unwrap();
     memory.0.lock().unwrap().fail = true;

@@ -1,23 +1,20 @@
 //! Both authenticators that every ceremony is tried on, and what they share.
-#![allow(dead_code, unreachable_pub, reason = "each test program uses its part")]
-
-pub mod opensk_device;
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "each test program uses its part")]
 
 use ctap_authenticator::software::{Durability, SoftwareKeyStore, StateStorage, StorageError};
 use ctap_authenticator::{Authenticator, Environment, PlatformDevice, Presence, UserPresence};
 use ctap_core::ceremony::{
-    AssertionRequest, ChangePin, CredentialRequest, Event, GetAssertion, MakeCredential, NewCredential,
-    PinRequest, SetPin, User, run,
+    AssertionRequest, ChangePin, CredentialRequest, GetAssertion, MakeCredential, NewCredential, SetPin, run,
 };
 use ctap_core::messages::{RelyingParty, UserAccount};
 use ctap_core::transport::{CancelToken, Device, KeepaliveStatus, TransportError};
-use ctap_core::{Error, Pin, Random, RandomError};
+use ctap_core::{Error, Random, RandomError};
 use fwp_cose::SignatureAlgorithm;
-use opensk_device::OpenskDevice;
 use sha2::{Digest, Sha256};
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use virtual_keys::suite::Subject;
+pub use virtual_keys::{Between, Finger, Key, Touch, Typist, opensk};
 use zeroize::Zeroizing;
 
 pub const RP_ID: &str = "bank.example";
@@ -112,51 +109,75 @@ impl StateStorage for Memory {
     }
 }
 
-/// A user who touches at once, never, or says no.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Touch {
-    AtOnce,
-    Never,
-    Declines,
-}
+/// The user of the platform authenticator. Clones are the same user, who can change their mind.
+#[derive(Clone, Debug, Default)]
+pub struct Hand(Arc<Mutex<Touch>>);
 
-impl UserPresence for Touch {
+impl UserPresence for Hand {
     fn confirm(&mut self, on_keepalive: &mut dyn FnMut(KeepaliveStatus), cancel: &CancelToken) -> Presence {
-        match self {
-            Self::AtOnce => Presence::Confirmed,
-            Self::Declines => Presence::Declined,
-            Self::Never => loop {
-                on_keepalive(KeepaliveStatus::UserPresenceNeeded);
-                if cancel.is_cancelled() {
-                    return Presence::Cancelled;
-                }
-                std::thread::sleep(Duration::from_millis(5));
-            },
+        loop {
+            match *self.0.lock().unwrap() {
+                Touch::AtOnce => return Presence::Confirmed,
+                Touch::Declines => return Presence::Declined,
+                Touch::Waits => {}
+            }
+            on_keepalive(KeepaliveStatus::UserPresenceNeeded);
+            if cancel.is_cancelled() {
+                return Presence::Cancelled;
+            }
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
+}
+
+/// The platform authenticator's memory and its user: what stays when the program that runs it ends.
+#[derive(Clone, Debug, Default)]
+pub struct Platform {
+    pub memory: Memory,
+    pub hand: Hand,
+}
+
+pub type PlatformAuthenticator = PlatformDevice<SoftwareKeyStore<Memory>, Hand>;
+
+impl Platform {
+    pub fn start(&self) -> PlatformAuthenticator {
+        let seed = 1000 + 2 * self.memory.0.lock().unwrap().loads;
+        let store = SoftwareKeyStore::open(self.memory.clone(), Fixed::new(seed)).unwrap();
+        PlatformDevice::new(Authenticator::new(store, Fixed::new(seed + 1)).unwrap(), self.hand.clone())
+    }
+}
+
+impl Subject for Platform {
+    fn open(&mut self) -> Box<dyn Device> {
+        Box::new(self.start())
+    }
+
+    /// It starts anew whenever it is opened.
+    fn power_cycle(&mut self) {}
+
+    fn set_touch(&mut self, touch: Touch) {
+        *self.hand.0.lock().unwrap() = touch;
+    }
+
+    fn set_finger(&mut self, _: Finger) {}
 }
 
 /// A device of one of the two kinds, which can be unplugged and plugged in again.
 #[allow(clippy::large_enum_variant, reason = "there are only ever a few")]
 pub enum AnyDevice {
-    Platform { device: PlatformDevice<SoftwareKeyStore<Memory>, Touch>, memory: Memory, touch: Touch },
-    Opensk(OpenskDevice),
-}
-
-pub fn platform(memory: &Memory, touch: Touch) -> PlatformDevice<SoftwareKeyStore<Memory>, Touch> {
-    let seed = 1000 + 2 * memory.0.lock().unwrap().loads;
-    let store = SoftwareKeyStore::open(memory.clone(), Fixed::new(seed)).unwrap();
-    PlatformDevice::new(Authenticator::new(store, Fixed::new(seed + 1)).unwrap(), touch)
+    Platform { device: PlatformAuthenticator, platform: Platform },
+    Opensk(Key),
 }
 
 impl AnyDevice {
     pub fn platform(touch: Touch) -> Self {
-        let memory = Memory::default();
-        Self::Platform { device: platform(&memory, touch), memory, touch }
+        let mut platform = Platform::default();
+        platform.set_touch(touch);
+        Self::Platform { device: platform.start(), platform }
     }
 
     pub fn opensk(touch: Touch) -> Self {
-        Self::Opensk(OpenskDevice::new(touch))
+        Self::Opensk(opensk::key(touch))
     }
 
     /// Both kinds, each for one run of a test.
@@ -166,18 +187,15 @@ impl AnyDevice {
 
     pub fn power_cycle(&mut self) {
         match self {
-            Self::Platform { device, memory, touch } => *device = platform(memory, *touch),
-            Self::Opensk(device) => device.power_cycle(),
+            Self::Platform { device, platform } => *device = platform.start(),
+            Self::Opensk(key) => key.power_cycle(),
         }
     }
 
-    pub fn set_touch(&mut self, new: Touch) {
+    pub fn set_touch(&mut self, touch: Touch) {
         match self {
-            Self::Platform { device, memory, touch } => {
-                *touch = new;
-                *device = platform(memory, new);
-            }
-            Self::Opensk(device) => device.set_touch(new),
+            Self::Platform { platform, .. } => platform.set_touch(touch),
+            Self::Opensk(key) => key.set_touch(touch),
         }
     }
 }
@@ -202,66 +220,7 @@ impl Device for AnyDevice {
     ) -> Result<Vec<u8>, TransportError> {
         match self {
             Self::Platform { device, .. } => device.transact(command, on_keepalive, cancel),
-            Self::Opensk(device) => device.transact(command, on_keepalive, cancel),
-        }
-    }
-}
-
-/// Command and response in, response out.
-pub type ChangeResponse<'a> = Box<dyn FnMut(&[u8], Vec<u8>) -> Vec<u8> + Send + 'a>;
-
-/// A device between, which sees every command and may change what getInfo and others answer.
-pub struct Between<'a, D> {
-    pub device: D,
-    pub commands: Vec<Vec<u8>>,
-    pub change: ChangeResponse<'a>,
-}
-
-impl<'a, D: Device> Between<'a, D> {
-    pub fn new(device: D, change: impl FnMut(&[u8], Vec<u8>) -> Vec<u8> + Send + 'a) -> Self {
-        Self { device, commands: Vec::new(), change: Box::new(change) }
-    }
-}
-
-impl<D: Device> Device for Between<'_, D> {
-    fn transact(
-        &mut self,
-        command: &[u8],
-        on_keepalive: &mut dyn FnMut(KeepaliveStatus),
-        cancel: &CancelToken,
-    ) -> Result<Vec<u8>, TransportError> {
-        self.commands.push(command.to_vec());
-        let response = self.device.transact(command, on_keepalive, cancel)?;
-        Ok((self.change)(command, response))
-    }
-}
-
-/// A user who types these PINs, one after the other, and then gives up.
-#[derive(Debug, Default)]
-pub struct Typist {
-    pub pins: VecDeque<String>,
-    pub asked: Vec<PinRequest>,
-    pub events: Vec<Event>,
-    /// Cancels when the device wants a touch.
-    pub cancel_at_touch: Option<CancelToken>,
-}
-
-impl Typist {
-    pub fn new(pins: &[&str]) -> Self {
-        Self { pins: pins.iter().map(|pin| (*pin).to_owned()).collect(), ..Self::default() }
-    }
-}
-
-impl User for Typist {
-    fn pin(&mut self, request: &PinRequest) -> Option<Pin> {
-        self.asked.push(*request);
-        self.pins.pop_front().map(|pin| Pin::new(&pin).unwrap())
-    }
-
-    fn status(&mut self, event: Event) {
-        self.events.push(event);
-        if let (Event::TouchWanted, Some(cancel)) = (event, &self.cancel_at_touch) {
-            cancel.cancel();
+            Self::Opensk(key) => key.device().transact(command, on_keepalive, cancel),
         }
     }
 }
