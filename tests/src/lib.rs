@@ -4,6 +4,7 @@
 //! * [`daemon`]: `fwpd` on it, with a state directory of its own; killed, ended and started again at will.
 //! * [`agent`]: an agent that answers by a script, and keeps what it was asked.
 //! * [`bank`]: an issuer that checks attestations, issues cards and opens authorizations, with the bank's library.
+//! * [`machine`]: a virtual machine with Debian's kernel, for USB; [`programs`]: the project's own programs.
 //! * [`owner`]: what an owner of payments and enrollments does, in short; [`requests`]: sample payment requests.
 //!
 //! A test fails by panicking, and so do these.
@@ -13,7 +14,9 @@ pub mod agent;
 pub mod bank;
 pub mod bus;
 pub mod daemon;
+pub mod machine;
 pub mod owner;
+pub mod programs;
 pub mod requests;
 
 pub use agent::{Answer, Prompt, ScriptedAgent};
