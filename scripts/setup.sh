@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
-# Installs what building and testing need on Debian 12, if it is not there yet. Says what it does; needs root or sudo only
-# when something is missing.
+# Installs what building needs on Debian 12, if it is not there yet. Says what it does; needs root or sudo only when something
+# is missing. What else is wanted is named:
+#   setup.sh usb    and what security keys over USB need in a virtual machine
+#   setup.sh nfc    and what they need on a virtual NFC reader
+#   setup.sh test   and what all tests need
 set -euo pipefail
 
-# command: package that brings it
+# Package by what it brings: a program, a file (with a pattern) or a library that pkg-config knows.
 wanted=(
   "cc:gcc"
   "c++:g++"
@@ -17,24 +20,64 @@ wanted=(
   "setsid:util-linux"
   "kill:procps"
   "busctl:systemd"
+  "libudev.pc:libudev-dev"
+  "libpcsclite.pc:libpcsclite-dev"
 )
+usb=(
+  "busybox:busybox-static"
+  "strip:binutils"
+  "fido2-token:fido2-tools"
+)
+nfc=(
+  "/usr/sbin/pcscd:pcscd"
+  "/usr/lib/pcsc/drivers/serial/libifdvpcd.so:vsmartcard-vpcd"
+  "ip:iproute2"
+  "unshare:util-linux"
+)
+machine=
+for group; do
+  case $group in
+    usb) wanted+=("${usb[@]}"); machine=1 ;;
+    nfc) wanted+=("${nfc[@]}") ;;
+    test)
+      wanted+=("${usb[@]}" "${nfc[@]}" "umockdev-wrapper:umockdev" "umockdev-1.0.pc:libumockdev-dev"
+        "/usr/lib/llvm-*/lib/libclang.so*:libclang-dev")
+      machine=1
+      ;;
+    *) echo "setup: usb, nfc or test, not $group" >&2; exit 2 ;;
+  esac
+done
+
+is_there() {
+  case $1 in
+    /*) compgen -G "$1" >/dev/null ;;
+    *.pc) pkg-config --exists "${1%.pc}" 2>/dev/null ;;
+    # The program, not the shell's builtin of that name: the tests call programs.
+    *) type -P "$1" >/dev/null ;;
+  esac
+}
 
 missing=()
 for entry in "${wanted[@]}"; do
-  # The program, not the shell's builtin of that name: the tests call programs.
-  type -P "${entry%%:*}" >/dev/null || missing+=("${entry##*:}")
+  is_there "${entry%%:*}" || missing+=("${entry##*:}")
 done
+
+as_root() {
+  if ((EUID == 0)); then "$@"; return; fi
+  command -v sudo >/dev/null || { echo "setup: please run as root: $*" >&2; exit 1; }
+  sudo "$@"
+}
 
 if ((${#missing[@]})); then
   echo "setup: installing ${missing[*]}"
-  as_root=()
-  if ((EUID != 0)); then
-    command -v sudo >/dev/null || { echo "setup: please install as root: apt-get install ${missing[*]}" >&2; exit 1; }
-    as_root=(sudo)
-  fi
-  "${as_root[@]}" apt-get update -qq
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-    apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  as_root apt-get update -qq
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+fi
+
+if [ -n "$machine" ] && ! "$(dirname "$0")/virtual-machine.sh"; then
+  # apt's lists may be old, or not there.
+  as_root apt-get update -qq
+  "$(dirname "$0")/virtual-machine.sh"
 fi
 
 if ! command -v cargo >/dev/null; then

@@ -91,7 +91,7 @@ impl Machine {
             files.folder(folder);
         }
         files.text("/init", 0o755, include_str!("guest.sh"));
-        files.file("/bin/busybox", &parts.tool("busybox")?)?;
+        files.program("/bin/busybox", &parts.tool("busybox")?, &parts.libraries)?;
         let order: Vec<&str> = MODULES.iter().filter_map(|module| module.rsplit('/').next()).collect();
         files.text("/modules/order", 0o644, order.join("\n"));
         for (module, name) in MODULES.iter().zip(&order) {
