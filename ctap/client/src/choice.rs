@@ -2,8 +2,9 @@
 //!
 //! Every key that is there and usable is asked, each on a thread of its own: what it can do, and silently whether it holds
 //! the card's key. One that does is the one. Else those that may do are left: if there is one, that is it; of several
-//! the user touches one (authenticatorSelection, CTAP 2.1 section 6.9); where there is none we wait for one. Nothing here
-//! is decided on those threads: they report, and [`Choice`] decides on the thread that called [`Keys::choose`].
+//! the user touches one (authenticatorSelection, CTAP 2.1 section 6.9; a card that lies on a reader may answer it at once,
+//! since laying it there was the touch); where there is none we wait for one. Nothing here is decided on those threads:
+//! they report, and [`Choice`] decides on the thread that called [`Keys::choose`].
 
 use crate::session::Session;
 use crate::slot::{Slot, Use};
@@ -71,7 +72,7 @@ impl Keys {
     /// none of those there will do, [`Event::ChoiceWanted`] while several wait for the touch that chooses.
     ///
     /// # Errors
-    /// [`Error`]: `Cancelled`; for [`Wanted::Key`] whatever is wrong with it, `Transport(Gone)` if it is not there;
+    /// [`Error`]: `Cancelled`; for [`Wanted::Key`] whatever is wrong with it, `Transport(Gone)` if no usable one is it;
     /// else what is wrong with a key that can't be asked (another program uses it, no permission), where no other
     /// will do; what is wrong with the transports, where none can be used; `Denied` if the user said no on the last
     /// key that was left.
