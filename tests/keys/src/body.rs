@@ -5,7 +5,7 @@ use crate::key::{Finger, Shared, Touch};
 use ctap_core::transport::KeepaliveStatus;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{Receiver, RecvError, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 /// What arrives at a key.
@@ -63,6 +63,61 @@ pub enum Wait {
     PowerLost,
 }
 
+/// What the user does with a key's button, for firmware that looks at it from another thread. Clones are the same button.
+#[derive(Clone, Debug)]
+pub struct Button {
+    shared: Arc<Shared>,
+}
+
+impl Button {
+    /// The key begins to blink.
+    pub fn blink(&self) {
+        self.shared.change(|state| {
+            state.seen.blinking = true;
+            state.seen.blinked += 1;
+            state.touched = false;
+        });
+    }
+
+    /// It stops blinking.
+    pub fn dark(&self) {
+        self.shared.change(|state| {
+            state.seen.blinking = false;
+            state.touched = false;
+        });
+    }
+
+    /// Whether it blinks.
+    pub fn is_blinking(&self) -> bool {
+        self.shared.lock().seen.blinking
+    }
+
+    /// What the user has done: touched it, declined, or nothing (`None`).
+    pub fn look(&self) -> Option<Wait> {
+        self.shared.change(|state| {
+            let touched = std::mem::take(&mut state.touched);
+            match state.touch {
+                _ if touched => {}
+                Touch::AtOnce => {}
+                Touch::Declines => return Some(Wait::Declined),
+                Touch::Waits => return None,
+            }
+            state.seen.touched += 1;
+            Some(Wait::Touched)
+        })
+    }
+
+    /// The key was asked to make itself noticed.
+    pub fn wink(&self) {
+        self.shared.change(|state| state.seen.winks += 1);
+    }
+
+    /// The time since the key was made, as it believes.
+    pub fn now(&self) -> Duration {
+        self.shared.now()
+    }
+}
+
 /// The key's body, on the thread of its firmware.
 #[derive(Debug)]
 pub struct Body {
@@ -71,15 +126,13 @@ pub struct Body {
     shared: Arc<Shared>,
     /// The number of the command under way.
     command: Option<u64>,
-    started: Instant,
     /// Time spent in waiting for the user, since the beginning of the command or packet.
     waited: Duration,
 }
 
 impl Body {
     pub(crate) fn new(inbox: Receiver<ToKey>, shared: Arc<Shared>) -> Self {
-        let started = Instant::now();
-        Self { inbox, later: VecDeque::new(), shared, command: None, started, waited: Duration::ZERO }
+        Self { inbox, later: VecDeque::new(), shared, command: None, waited: Duration::ZERO }
     }
 
     /// What arrives next; `None` if nothing will any more. Blocks.
@@ -90,6 +143,18 @@ impl Body {
             _ => None,
         };
         Some(message)
+    }
+
+    /// What arrives within `timeout`: `Ok(None)` if nothing does.
+    ///
+    /// # Errors
+    /// If nothing will any more.
+    pub fn receive_within(&mut self, timeout: Duration) -> Result<Option<ToKey>, RecvError> {
+        match self.inbox.recv_timeout(timeout) {
+            Ok(message) => Ok(Some(message)),
+            Err(RecvTimeoutError::Timeout) => Ok(None),
+            Err(RecvTimeoutError::Disconnected) => Err(RecvError),
+        }
     }
 
     /// Work on a command or packet begins: give the instant to [`work_ends`](Self::work_ends).
@@ -113,7 +178,7 @@ impl Body {
 
     /// The time since the key was made, as it believes.
     pub fn now(&self) -> Duration {
-        self.started.elapsed() + self.shared.lock().ahead
+        self.shared.now()
     }
 
     /// Whose finger the user has.
@@ -126,31 +191,24 @@ impl Body {
         self.shared.lock().u2f_only
     }
 
+    /// Its button.
+    pub fn button(&self) -> Button {
+        Button { shared: Arc::clone(&self.shared) }
+    }
+
     /// It begins to blink.
     pub fn blink(&self) {
-        self.shared.change(|state| {
-            state.seen.blinking = true;
-            state.seen.blinked += 1;
-            state.touched = false;
-        });
+        self.button().blink();
     }
 
     /// It stops blinking.
     pub fn dark(&self) {
-        self.shared.change(|state| {
-            state.seen.blinking = false;
-            state.touched = false;
-        });
+        self.button().dark();
     }
 
     /// It was cancelled while it blinked.
     pub fn cancelled(&self) {
         self.shared.change(|state| state.seen.cancelled += 1);
-    }
-
-    /// It was asked to make itself noticed.
-    pub fn wink(&self) {
-        self.shared.change(|state| state.seen.winks += 1);
     }
 
     /// It got power.
@@ -176,7 +234,7 @@ impl Body {
             return Wait::PowerLost;
         }
         loop {
-            if let Some(wait) = self.look() {
+            if let Some(wait) = self.button().look() {
                 return wait;
             }
             match self.inbox.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
@@ -201,19 +259,5 @@ impl Body {
                 Err(RecvTimeoutError::Disconnected) => return Wait::PowerLost,
             }
         }
-    }
-
-    fn look(&self) -> Option<Wait> {
-        self.shared.change(|state| {
-            let touched = std::mem::take(&mut state.touched);
-            match state.touch {
-                _ if touched => {}
-                Touch::AtOnce => {}
-                Touch::Declines => return Some(Wait::Declined),
-                Touch::Waits => return None,
-            }
-            state.seen.touched += 1;
-            Some(Wait::Touched)
-        })
     }
 }

@@ -66,13 +66,23 @@ pub(crate) struct State {
 }
 
 /// What the handles and the key's thread share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Shared {
+    made: Instant,
     state: Mutex<State>,
     changed: Condvar,
 }
 
 impl Shared {
+    fn new() -> Self {
+        Self { made: Instant::now(), state: Mutex::default(), changed: Condvar::new() }
+    }
+
+    /// The key's clock.
+    pub(crate) fn now(&self) -> Duration {
+        self.made.elapsed() + self.lock().ahead
+    }
+
     /// Changes the state and tells those that wait for it.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let result = change(&mut self.lock());
@@ -97,7 +107,7 @@ impl Key {
     /// Starts a key: `run` is its firmware, on a new thread. It ends when [`Body::receive`] says so.
     pub fn start(name: &str, touch: Touch, finger: Finger, run: impl FnOnce(Body) + Send + 'static) -> Self {
         let (to_key, inbox) = channel();
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared::new());
         shared.change(|state| {
             state.touch = touch;
             state.finger = finger;

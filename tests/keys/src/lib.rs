@@ -23,7 +23,7 @@ pub mod user;
 pub mod vhci;
 pub mod vpcd;
 
-pub use body::{Answers, Body, ToKey, Wait};
+pub use body::{Answers, Body, Button, ToKey, Wait};
 pub use key::{Endpoint, Finger, Key, KeyDevice, PacketsIn, Seen, Touch};
 pub use user::{Between, OsRandom, Typist};
 

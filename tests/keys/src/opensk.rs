@@ -121,7 +121,7 @@ impl Opensk {
         self.env.output.to = To::Nowhere;
         body.borrow_mut().work_ends(begin);
         if packet[4] == WINK && self.hid.should_wink(&mut self.env) {
-            body.borrow().wink();
+            body.borrow().button().wink();
         }
         if body.borrow().power_lost() {
             return;
