@@ -2,18 +2,21 @@
 //! where those are: in `ctap-authenticator`.)
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use ctap_core::authenticator_data::{AuthenticatorData, Flags};
 use ctap_core::ceremony::{
-    AssertionRequest, Ceremony, ChangePin, CredentialRequest, Event, GetAssertion, Input, MakeCredential,
-    Output, PinPurpose, PinRequest, SetPin,
+    AssertionRequest, Ceremony, ChangePin, CredentialRequest, Event, GetAssertion, Held, Input,
+    MakeCredential, Output, PinPurpose, PinRequest, SetPin, preflight,
 };
 use ctap_core::messages::{
-    ClientPinResponse, CredentialId, GetInfo, RelyingParty, Request, Response, UserAccount,
+    ClientPinResponse, CredentialId, GetAssertionResponse, GetInfo, RelyingParty, Request, Response,
+    UserAccount,
 };
 use ctap_core::pin_uv_auth::KeyAgreement;
-use ctap_core::transport::KeepaliveStatus;
+use ctap_core::transport::{CancelToken, Device, KeepaliveStatus, TransportError};
 use ctap_core::{Error, Pin, Random, RandomError, Status};
 use fwp_cose::SignatureAlgorithm;
 use proptest::prelude::*;
+use sha2::{Digest, Sha256};
 
 struct Constant(u8);
 
@@ -290,10 +293,73 @@ fn drive<C: Ceremony>(mut ceremony: C, inputs: &[(u8, Vec<u8>)]) -> Result<(), T
     Ok(())
 }
 
+/// One that asks the device silently for its exclude list first.
+fn excluding_many() -> MakeCredential {
+    let exclude = (0..40).map(|n| CredentialId::new(vec![n; 64]).unwrap()).collect();
+    MakeCredential::new(CredentialRequest { exclude, ..request() })
+}
+
+/// A device that answers everything alike.
+struct Always(Vec<u8>);
+
+impl Device for Always {
+    fn transact(
+        &mut self,
+        _: &[u8],
+        _: &mut dyn FnMut(KeepaliveStatus),
+        _: &CancelToken,
+    ) -> Result<Vec<u8>, TransportError> {
+        Ok(self.0.clone())
+    }
+}
+
+/// An answer to a silent question, for this site and credential where they are given.
+fn silent_answer() -> impl Strategy<Value = Vec<u8>> {
+    let data = |ours: bool| AuthenticatorData {
+        rp_id_hash: if ours { Sha256::digest(b"bank.example").into() } else { [0; 32] },
+        flags: Flags(0),
+        sign_count: 1,
+        attested: None,
+        extensions: None,
+    };
+    let answer = (any::<bool>(), proptest::option::of(0..4u8), any::<Vec<u8>>());
+    let answer = answer.prop_map(move |(ours, credential, signature)| {
+        GetAssertionResponse {
+            credential: credential.map(|n| CredentialId::new(vec![n]).unwrap()),
+            auth_data: data(ours).encode(),
+            signature,
+            user: None,
+            number_of_credentials: None,
+        }
+        .encode()
+    });
+    prop_oneof![answer, any::<Vec<u8>>(), any::<u8>().prop_map(|status| vec![status])]
+}
+
 proptest! {
+    #[test]
+    fn a_silent_question_believes_only_answers_to_itself(response in silent_answer(), asked in 1..3u8) {
+        let credentials: Vec<_> = (1..=asked).map(|n| CredentialId::new(vec![n]).unwrap()).collect();
+        let (info, cancel) = (GetInfo::default(), CancelToken::new());
+        let held = preflight(&mut Always(response.clone()), &info, "bank.example", &credentials, &cancel);
+        match held {
+            Ok(Held::No) => prop_assert_eq!(&response, &[Status::NO_CREDENTIALS.0]),
+            Ok(Held::Yes(credential)) => {
+                let answer = GetAssertionResponse::decode(&response).unwrap().unwrap();
+                prop_assert!(credentials.contains(&credential));
+                prop_assert!(answer.credential.is_none_or(|id| id == credential));
+                let data = AuthenticatorData::parse(&answer.auth_data).unwrap();
+                prop_assert_eq!(data.rp_id_hash, <[u8; 32]>::from(Sha256::digest(b"bank.example")));
+            }
+            Ok(Held::Unclear) => {}
+            Err(error) => prop_assert_eq!((error, response[0]), (Error::Cancelled, Status::KEEPALIVE_CANCEL.0)),
+        }
+    }
+
     #[test]
     fn any_inputs_in_any_order_are_taken_or_refused(inputs in proptest::collection::vec(inputs(), 0..12)) {
         drive(make_credential(), &inputs)?;
+        drive(excluding_many(), &inputs)?;
         drive(SetPin::new(), &inputs)?;
         drive(ChangePin::new(), &inputs)?;
     }

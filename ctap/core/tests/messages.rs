@@ -279,6 +279,86 @@ fn members_that_are_not_known_are_skipped() {
     assert_eq!(GetInfo::decode(&bytes), Ok(Ok(info)));
 }
 
+/// What keys of each version say of themselves (CTAP 2.0 section 5.4, 2.1, 2.2 and 2.3 section 6.4): the members that are read
+/// are read, whatever else is there.
+#[test]
+fn get_info_of_every_version_of_ctap_is_read() {
+    let named = |entries: &[(&str, Value)]| {
+        let mut map = Map::new();
+        entries.iter().for_each(|(name, value)| {
+            map.insert(Value::from(*name), value.clone());
+        });
+        map
+    };
+    let options =
+        |names: &[&str]| named(&names.iter().map(|name| (*name, Value::Bool(true))).collect::<Vec<_>>());
+    let texts = |texts: &[&str]| Value::Array(texts.iter().map(|text| Value::from(*text)).collect());
+    let algorithm = |alg| Value::Map(named(&[("alg", Value::int(alg)), ("type", Value::from("public-key"))]));
+    let v2_0 = Map::new()
+        .with(0x01, texts(&["U2F_V2", "FIDO_2_0"]))
+        .with(0x02, texts(&["uvm", "hmac-secret"]))
+        .with(0x03, &[1; 16][..])
+        .with(0x04, options(&["rk", "up", "plat", "clientPin"]))
+        .with(0x05, 1200)
+        .with(0x06, vec![Value::int(1)]);
+    let v2_1 = v2_0
+        .clone()
+        .with(0x01, texts(&["U2F_V2", "FIDO_2_0", "FIDO_2_1_PRE", "FIDO_2_1"]))
+        .with(0x02, texts(&["credProtect", "hmac-secret", "largeBlobKey", "credBlob", "minPinLength"]))
+        .with(
+            0x04,
+            options(&["rk", "up", "uv", "alwaysUv", "credMgmt", "bioEnroll", "clientPin", "pinUvAuthToken"]),
+        )
+        .with(0x06, vec![Value::int(2), Value::int(1)])
+        .with(0x07, 8)
+        .with(0x08, 128)
+        .with(0x09, texts(&["nfc", "usb"]))
+        .with(0x0a, vec![algorithm(-7), algorithm(-8), algorithm(-35)])
+        .with(0x0b, 4096)
+        .with(0x0c, false)
+        .with(0x0d, 6)
+        .with(0x0e, 328_707)
+        .with(0x0f, 32)
+        .with(0x10, 1)
+        .with(0x11, 3)
+        .with(0x12, 2)
+        .with(0x13, named(&[("FIDO", Value::int(1)), ("FIPS-CMVP-3", Value::int(3))]))
+        .with(0x14, 100)
+        .with(0x15, vec![Value::Unsigned(u64::MAX)]);
+    let v2_2 = v2_1
+        .clone()
+        .with(0x01, texts(&["FIDO_2_0", "FIDO_2_1", "FIDO_2_2"]))
+        .with(0x16, texts(&["packed", "none"]))
+        .with(0x17, 7)
+        .with(0x18, true);
+    let v2_3 = v2_2
+        .clone()
+        .with(0x01, texts(&["FIDO_2_1", "FIDO_2_3"]))
+        .with(0x19, &[9; 32][..])
+        .with(0x1a, texts(&["usb"]))
+        .with(0x1b, true)
+        .with(0x1c, &b"https://example.com/policy"[..])
+        .with(0x1d, 32)
+        .with(0x1e, &[8; 32][..])
+        .with(0x1f, vec![Value::int(3)]);
+    let read = |map: Map| {
+        let mut bytes = vec![0];
+        Value::Map(map).encode_to(&mut bytes);
+        GetInfo::decode(&bytes).unwrap().unwrap()
+    };
+    let [v2_0, v2_1, v2_2, v2_3] = [v2_0, v2_1, v2_2, v2_3].map(read);
+    assert!([&v2_0, &v2_1, &v2_2, &v2_3].iter().all(|info| info.speaks_ctap2() && info.aaguid == [1; 16]));
+    assert_eq!((v2_0.protocol(), v2_1.protocol()), (Some(Protocol::One), Some(Protocol::Two)));
+    assert!(!v2_0.extension(CredProtect::NAME) && v2_1.extension(CredProtect::NAME));
+    assert_eq!((v2_1.max_credential_count_in_list, v2_1.max_credential_id_length), (Some(8), Some(128)));
+    assert_eq!((v2_1.firmware_version, v2_1.remaining_discoverable_credentials), (Some(328_707), Some(100)));
+    assert_eq!((v2_1.min_pin_code_points(), v2_1.max_pin_code_points()), (6, None));
+    assert_eq!(v2_1.algorithms, [-7, -8, -35]);
+    assert_eq!((v2_1.long_touch_for_reset, v2_2.long_touch_for_reset), (false, true));
+    assert_eq!((v2_3.max_pin_code_points(), v2_3.transports_for_reset), (Some(32), vec!["usb".to_owned()]));
+    assert!(!read(Map::new().with(0x01, texts(&["U2F_V2"])).with(0x03, &[0; 16][..])).speaks_ctap2());
+}
+
 #[test]
 fn get_info_of_ctap_2_0_has_protocol_one_and_a_message_size_of_1024() {
     // A CTAP 2.0 key's: versions, aaguid, options with clientPin; nothing else.
