@@ -148,6 +148,19 @@ impl TerminalAgent {
         }
     }
 
+    /// Whether `word` is typed. Anything else is a no.
+    async fn word(&self, question: &str, word: &str) -> bool {
+        if self.0.yes {
+            return true;
+        }
+        if self.0.terminal.is_none() {
+            self.trouble(Error::NobodyToAsk);
+            return false;
+        }
+        let line = self.line(format!("{question} Type \"{word}\" if so: "), Echo::On).await;
+        line.is_some_and(|line| line.trim() == word)
+    }
+
     /// The card to pay with, before the user said yes to it.
     async fn pick<'c>(&self, cards: &'c [AuthorizeCard]) -> Option<&'c AuthorizeCard> {
         let fitting = || cards.iter().map(describe).collect::<Vec<_>>().join("; ");
@@ -262,7 +275,8 @@ impl fwp_dbus::Agent for TerminalAgent {
         if self.0.yes {
             self.0.out.note(&format!("Approved by --yes: {question}"));
         }
-        Ok(self.yes(&question).await)
+        // What can't be undone wants more than a key that is pressed too often.
+        Ok(if kind == "reset" { self.word(&question, "reset").await } else { self.yes(&question).await })
     }
 
     async fn request_pin(&self, request: PinRequest) -> Result<Option<Pin>, fwp_dbus::Error> {
@@ -295,7 +309,23 @@ impl fwp_dbus::Agent for TerminalAgent {
 
     async fn status(&self, state: String, details: StatusDetails) {
         match state.as_str() {
-            "touch" => self.0.out.note("Touch your key ..."),
+            "insert" => self.0.out.note("Plug in your security key, or lay it on the reader ..."),
+            "other" => {
+                self.0.out.note("The card's key is not on this one. Plug in the security key that has it ...")
+            }
+            "too-old" => {
+                self.0.out.note("This security key is too old (U2F only). Plug in one with FIDO2 ...");
+            }
+            "choose" => self.0.out.note("Several security keys are there. Touch the one to use ..."),
+            "touch" => match details.authenticator_name.as_deref() {
+                Some(name) => self.0.out.note(&format!("Touch your {} ...", safe(name))),
+                None => self.0.out.note("Touch your key ..."),
+            },
+            "replug" => {
+                self.0.out.note(
+                    "Pull the security key out (off the reader) and plug it in again: it is reset then. Ctrl-C gives up.",
+                );
+            }
             "processing" => self.0.out.note("Working ..."),
             "authorized" => self.0.out.note("Authorized."),
             "replaced" if self.0.reports => {
@@ -397,6 +427,19 @@ fn consent_text(kind: &str, details: &ConsentDetails) -> Option<(String, String)
             );
             Some((text, format!("Remove the card {account} from this wallet?")))
         }
+        "reset" => {
+            let cards = match details.cards {
+                None | Some(0) => "none of this wallet's".to_owned(),
+                Some(1) => "1 of this wallet's may be: it can't be used any more then".to_owned(),
+                Some(cards) => format!("{cards} of this wallet's may be: they can't be used any more then"),
+            };
+            let name = field(&details.authenticator_name);
+            let text = format!(
+                "\n  Reset           {name} ({})\n  deletes         all its keys, those of other sites too, and its PIN\n  cards on it     {cards}\n\n",
+                field(&details.authenticator),
+            );
+            Some((text, format!("Delete everything on {name}, for good?")))
+        }
         "replace-agent" => {
             let text = format!(
                 "\n  Another program wants to ask your wallet's questions: {} ({})\n\n",
@@ -441,11 +484,12 @@ mod tests {
                 issuer_name: Some(name),
                 issuer_id: Some(issuer),
                 payment_network_id: Some(network),
-                account_id: Some(account),
+                account_id: Some(account.clone()),
+                authenticator_name: Some(account),
                 ..ConsentDetails::default()
             };
             let mut shown = payment_text(&request, std::slice::from_ref(&card)) + &describe(&card);
-            for kind in ["enroll", "delete", "replace-agent"] {
+            for kind in ["enroll", "delete", "reset", "replace-agent"] {
                 let (text, question) = consent_text(kind, &details).unwrap();
                 shown += &(text + &question);
             }

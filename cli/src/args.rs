@@ -53,6 +53,7 @@ pub enum Command {
     #[command(after_long_help = "\
 Examples:
   fwpctl enroll https://bank.example/offer/8f3a
+  fwpctl enroll https://bank.example/offer/8f3a --authenticator key
   fwpctl enroll offer.json --host bank.example --attestation attestation.json --cards cards.json
 
 From a URL everything happens by itself: the offer is fetched, you are asked, a key is made, the bank checks it and \
@@ -113,17 +114,28 @@ Ctrl-C aborts the payment: nothing is authorized then.")]
     /// Show the payments that you were asked for, and what came of them
     History(HistoryArgs),
 
-    /// Show the security keys and other authenticators that are there
-    Authenticators,
+    /// Show the security keys and other authenticators that are there, and manage them
+    #[command(after_long_help = "\
+Examples:
+  fwpctl authenticators                    what is there
+  fwpctl authenticators --watch            and what comes and goes, until Ctrl-C
+  fwpctl authenticators info usb_1         everything that it says of itself
+  fwpctl authenticators wink 2             it blinks, to be told from others
+  fwpctl authenticators pin set usb_1      its first PIN
+  fwpctl authenticators reset usb_1        delete all its keys and its PIN
 
-    /// Set or change the PIN of an authenticator
+A security key is there while it is plugged in, or lies on an NFC reader. WHICH is its number, ID or kind in the list; \
+\"key\" for the only security key, \"platform\" for this computer. Where a key can't be used, the list says why.")]
+    Authenticators(AuthenticatorsArgs),
+
+    /// Set or change the PIN of an authenticator (the same as "authenticators pin")
     #[command(subcommand)]
     Pin(PinCommand),
 
     /// Check that everything is in order
     #[command(after_long_help = "\
-Looks at the bus, the daemon, the dialog that asks you, the store, the cards, the authenticators and the clock (a bank \
-refuses an authorization that is more than some minutes off). Each line says what to do where something is wrong.")]
+Looks at the bus, the daemon, the dialog that asks you, the store, the cards, the authenticators, whether security keys can be \
+seen and used, and the clock (a bank refuses an authorization that is more than some minutes off). Each line says what to do where something is wrong.")]
     Doctor,
 
     /// Ask the wallet's questions on this terminal, until Ctrl-C
@@ -149,6 +161,71 @@ Example:
         #[arg(value_hint = ValueHint::DirPath)]
         dir: PathBuf,
     },
+}
+
+/// `authenticators`
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct AuthenticatorsArgs {
+    /// Go on showing which come and go, until Ctrl-C
+    #[arg(long)]
+    pub watch: bool,
+
+    /// What to do with one.
+    #[command(subcommand)]
+    pub command: Option<AuthenticatorsCommand>,
+}
+
+/// `authenticators ...`
+#[derive(Debug, Subcommand)]
+pub enum AuthenticatorsCommand {
+    /// Show everything that one says of itself
+    #[command(after_long_help = "\
+Example:
+  fwpctl authenticators info usb_1
+
+It can be used for payments if its versions have FIDO_2_0 or later, and it has a PIN or a fingerprint reader. Cards need no \
+room on it: \"free slots\" are for keys of other sites.")]
+    Info(WhichArgs),
+
+    /// Let a security key blink, to tell it from others
+    Wink(WhichArgs),
+
+    /// Delete all keys and the PIN of one, for good
+    #[command(after_long_help = "\
+Example:
+  fwpctl authenticators reset usb_1
+
+You are asked first, and told how many of your cards may have their keys there: they stay in the list and can't be used any \
+more, until your bank issues new ones. Keys of other sites, on a security key, are deleted as well.
+
+Most security keys allow this in the first seconds after they were plugged in only. Then you are told to pull it out and plug \
+it in again, and it is reset at once, after a touch.")]
+    Reset(ResetArgs),
+
+    /// Set or change a PIN
+    #[command(subcommand)]
+    Pin(PinCommand),
+}
+
+/// An authenticator by name.
+#[derive(Debug, Args)]
+pub struct WhichArgs {
+    /// Its number, ID or kind in "fwpctl authenticators", "key" or "platform" [default: the only one]
+    #[arg(value_parser = NonEmpty::new())]
+    pub which: Option<String>,
+}
+
+/// `authenticators reset`
+#[derive(Debug, Args)]
+pub struct ResetArgs {
+    /// Its number, ID or kind in "fwpctl authenticators", "key" or "platform" [default: the only one]
+    #[arg(value_parser = NonEmpty::new())]
+    pub which: Option<String>,
+
+    /// Don't ask, where no other dialog is there to ask
+    #[arg(long)]
+    pub yes: bool,
 }
 
 /// How questions are answered without a person.
@@ -183,7 +260,8 @@ pub struct EnrollArgs {
     #[arg(long, value_name = "FILE", default_value = "-", value_hint = ValueHint::FilePath)]
     pub cards: PathBuf,
 
-    /// Make the key in this authenticator: its number, ID or kind in "fwpctl authenticators"
+    /// Make the key in this authenticator: its number, ID or kind in "fwpctl authenticators", "key" for any security key (the
+    /// one that you touch), or "platform" for this computer [default: a security key if one is there, else this computer]
     #[arg(long, value_name = "NAME")]
     pub authenticator: Option<String>,
 
@@ -285,6 +363,7 @@ pub enum PinCommand {
     #[command(after_long_help = "\
 Examples:
   fwpctl pin set
+  fwpctl pin set usb_1
   fwpctl pin set --pin-fd 3 3<pin.txt      the file has one line")]
     Set(PinArgs),
 
@@ -299,8 +378,12 @@ Examples:
 /// `pin set`, `pin change`
 #[derive(Debug, Args)]
 pub struct PinArgs {
-    /// The authenticator: its number, ID or kind in "fwpctl authenticators" [default: the only one]
-    #[arg(long, value_name = "NAME")]
+    /// Its number, ID or kind in "fwpctl authenticators", "key" or "platform" [default: the only one]
+    #[arg(value_parser = NonEmpty::new())]
+    pub which: Option<String>,
+
+    /// The same as an option
+    #[arg(long, value_name = "NAME", conflicts_with = "which")]
     pub authenticator: Option<String>,
 
     /// Read the PIN from this inherited file descriptor, a line each; never from an argument

@@ -45,6 +45,17 @@ impl Out {
         self.text(&(json + "\n"))
     }
 
+    /// Writes JSON to standard output as one line, for what goes on.
+    ///
+    /// # Errors
+    /// [`Error::Output`].
+    pub fn json_line(self, value: &serde_json::Value) -> Result<(), Error> {
+        // A line feed only ever stands between values.
+        let json = safe_json(value).map_err(|error| Error::Internal(error.to_string()))?;
+        let line: String = json.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+        self.text(&(line + "\n"))
+    }
+
     /// Writes text that is safe already to standard output.
     ///
     /// # Errors

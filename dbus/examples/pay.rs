@@ -46,7 +46,7 @@ async fn pay() -> Result<(), Box<dyn Error>> {
             }
             Event::Finished(Ok(())) => return Ok(()),
             Event::Finished(Err(error)) => return Err(ClientError::from(error).into()),
-            Event::Attestation(_) => {} // of enrollments only
+            _ => {} // of other objects
         }
     }
 }

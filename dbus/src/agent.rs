@@ -30,7 +30,7 @@ pub trait Agent: Send + Sync + 'static {
         cards: Vec<AuthorizeCard>,
     ) -> impl Future<Output = Result<Option<OwnedObjectPath>, Error>> + Send;
 
-    /// Asks for consent: `enroll`, `delete`, `replace-agent`. Kinds that aren't known are answered with `false`.
+    /// Asks for consent: `enroll`, `delete`, `reset`, `replace-agent`. Kinds that aren't known are answered with `false`.
     ///
     /// # Errors
     /// Whatever kept the user from answering; it counts as no.
@@ -46,7 +46,8 @@ pub trait Agent: Send + Sync + 'static {
     /// Whatever kept the user from answering; it counts as no.
     fn request_pin(&self, request: PinRequest) -> impl Future<Output = Result<Option<Pin>, Error>> + Send;
 
-    /// Tells how it goes on (`touch`, `processing`, `authorized`, `enrolled`, `failed`, `closed`).
+    /// Tells how it goes on (`insert`, `other`, `too-old`, `choose`, `touch`, `replug`, `processing`, `authorized`,
+    /// `enrolled`, `reset`, `failed`, `closed`).
     fn status(&self, state: String, details: StatusDetails) -> impl Future<Output = ()> + Send;
 
     /// The open prompt was withdrawn: its future is dropped already. For programs that read from something blocking.

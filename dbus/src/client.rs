@@ -16,16 +16,22 @@ use zbus::{Connection, MatchRule, Message, MessageStream, ObjectPath, OwnedObjec
 use crate::error::{ClientError, Error, ErrorName};
 use crate::interfaces::BUS_NAME;
 use crate::proxy::{AuthenticatorProxy, CredentialProxy, EnrollmentProxy, PaymentProxy, WalletProxy};
+use crate::types::AuthenticatorInfo;
 
 /// Something that an object of the daemon told its owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Event {
     /// `Payment1.Response`: the FWP assertion, JSON.
     Response(String),
     /// `Enrollment1.Attestation`: for the issuer, JSON.
     Attestation(String),
-    /// `Closed`, `PinFinished` or `DeleteFinished`: how it ended.
+    /// `Closed`, `PinFinished`, `ResetFinished` or `DeleteFinished`: how it ended.
     Finished(Result<(), Error>),
+    /// `Wallet1.AuthenticatorAdded`: a security key came.
+    AuthenticatorAdded(OwnedObjectPath, AuthenticatorInfo),
+    /// `Wallet1.AuthenticatorRemoved`: a security key went.
+    AuthenticatorRemoved(OwnedObjectPath),
 }
 
 /// The events of one object, in order.
@@ -214,7 +220,12 @@ fn event(message: &Message) -> Option<(OwnedObjectPath, Event)> {
     let event = match header.member()?.as_str() {
         "Response" => Event::Response(body.deserialize().ok()?),
         "Attestation" => Event::Attestation(body.deserialize().ok()?),
-        "Closed" | "PinFinished" | "DeleteFinished" => {
+        "AuthenticatorAdded" => {
+            let (path, info) = body.deserialize().ok()?;
+            Event::AuthenticatorAdded(path, info)
+        }
+        "AuthenticatorRemoved" => Event::AuthenticatorRemoved(body.deserialize().ok()?),
+        "Closed" | "PinFinished" | "ResetFinished" | "DeleteFinished" => {
             let (reason, text): (String, String) = body.deserialize().ok()?;
             Event::Finished(finished(&reason, text))
         }

@@ -4,9 +4,9 @@ use zbus::{ObjectPath, OwnedObjectPath, proxy};
 
 use crate::error::ClientError;
 use crate::types::{
-    AgentOptions, AuthenticatorInfo, AuthorizeCard, AuthorizeRequest, ConsentDetails, CredentialInfo,
-    EnrollmentOptions, HistoryEntry, HistoryOptions, PaymentOptions, PinRequest, PinStatus, StatusDetails,
-    WalletStatus,
+    AgentOptions, AuthenticatorDetails, AuthenticatorInfo, AuthorizeCard, AuthorizeRequest, ConsentDetails,
+    CredentialInfo, EnrollmentOptions, HistoryEntry, HistoryOptions, PaymentOptions, PinRequest, PinStatus,
+    StatusDetails, WalletStatus,
 };
 
 /// `io.github.fwpd.Wallet1`
@@ -41,6 +41,15 @@ pub trait Wallet {
 
     /// The authenticators that are there.
     fn list_authenticators(&self) -> Result<Vec<(OwnedObjectPath, AuthenticatorInfo)>, ClientError>;
+
+    /// From now on the wallet's [`crate::Events`] tell of security keys that come and go.
+    fn watch_authenticators(&self) -> Result<(), ClientError>;
+
+    /// No more of that.
+    fn unwatch_authenticators(&self) -> Result<(), ClientError>;
+
+    /// For the agent: the user closed its dialog while a security key was waited for.
+    fn dismiss(&self) -> Result<(), ClientError>;
 
     /// Makes an object of the caller the user's agent.
     fn register_agent(&self, agent: &ObjectPath<'_>, options: &AgentOptions) -> Result<(), ClientError>;
@@ -106,6 +115,12 @@ pub trait Credential {
 pub trait Authenticator {
     /// How it stands with the PIN.
     fn pin_status(&self) -> Result<PinStatus, ClientError>;
+    /// What it says of itself.
+    fn info(&self) -> Result<AuthenticatorDetails, ClientError>;
+    /// Makes itself noticed.
+    fn wink(&self) -> Result<(), ClientError>;
+    /// Deletes all keys and the PIN, after the user's consent.
+    fn reset(&self) -> Result<(), ClientError>;
     /// Sets the first PIN.
     fn set_pin(&self) -> Result<(), ClientError>;
     /// Changes the PIN.

@@ -1,5 +1,6 @@
 //! The `a{sv}` dictionaries of the contract. Keys that aren't known are ignored, so that dictionaries can grow.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use zbus::{DeserializeDict, OwnedObjectPath, SerializeDict, Type};
@@ -18,8 +19,10 @@ pub struct PaymentOptions {
 #[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
 #[zbus(signature = "a{sv}", rename_all = "kebab-case")]
 pub struct EnrollmentOptions {
-    /// The Authenticator1 object that shall make the key; without it the platform's does.
+    /// The Authenticator1 object that shall make the key.
     pub authenticator: Option<OwnedObjectPath>,
+    /// `platform` or `cross-platform` (any security key); without it and `authenticator`, a security key if one is there.
+    pub attachment: Option<String>,
     /// Replace cards of the same issuer, account and network.
     pub replace: Option<bool>,
 }
@@ -94,6 +97,18 @@ pub struct WalletStatus {
     pub rollback_detection: Option<String>,
     /// Seconds that the user has to answer a prompt.
     pub prompt_timeout: u32,
+    /// `ready` or `unavailable`.
+    pub usb: String,
+    /// Why not, and what to do.
+    pub usb_problem: Option<String>,
+    /// `ready` or `unavailable`.
+    pub nfc: String,
+    /// Why not, and what to do.
+    pub nfc_problem: Option<String>,
+    /// `allowed` or `not-allowed`.
+    pub keys: String,
+    /// Why not, and what to do.
+    pub keys_problem: Option<String>,
 }
 
 /// The properties of a Credential1, without the picture.
@@ -132,10 +147,54 @@ impl fmt::Debug for CredentialInfo {
 pub struct AuthenticatorInfo {
     /// `software`, `tpm`, `usb` or `nfc`.
     pub kind: String,
+    /// `platform` or `cross-platform`.
+    pub attachment: String,
     /// For people.
     pub name: String,
+    /// The model, as a UUID; empty while it isn't known.
+    pub aaguid: String,
+    /// `FIDO_2_1` and so on.
+    pub versions: Vec<String>,
+    /// Whether it can be used for payments.
+    pub usable: bool,
+    /// Why not, and what to do.
+    pub problem: String,
+}
+
+/// `Authenticator1.Info`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "a{sv}", rename_all = "kebab-case")]
+pub struct AuthenticatorDetails {
     /// The model, as a UUID.
     pub aaguid: String,
+    /// `FIDO_2_1` and so on.
+    pub versions: Vec<String>,
+    /// `credProtect` and so on.
+    pub extensions: Vec<String>,
+    /// `usb` and so on.
+    pub transports: Vec<String>,
+    /// Options by name.
+    pub options: BTreeMap<String, bool>,
+    /// COSE numbers; empty where it does not say.
+    pub algorithms: Vec<i64>,
+    /// PIN/UV auth protocols, most preferred first.
+    pub pin_protocols: Vec<u64>,
+    /// Whether a PIN is set.
+    pub pin_set: bool,
+    /// Whether no more attempts are taken.
+    pub pin_blocked: bool,
+    /// Whether the PIN has to be changed before it can be used.
+    pub pin_change_required: bool,
+    /// Attempts left before the PIN is blocked.
+    pub pin_retries: u32,
+    /// In Unicode code points.
+    pub pin_min_length: u32,
+    /// How many discoverable keys it has room for.
+    pub remaining_slots: Option<u64>,
+    /// The maker's number.
+    pub firmware_version: Option<u64>,
+    /// Bytes.
+    pub max_message_size: Option<u64>,
 }
 
 /// `Authenticator1.PinStatus`.
@@ -212,10 +271,12 @@ pub struct ConsentDetails {
     pub issuer_name: Option<String>,
     /// The user, as the issuer calls them (enroll).
     pub user_name: Option<String>,
-    /// The kind of authenticator that makes the key (enroll).
+    /// The kind of authenticator that makes the key (enroll), or is reset (reset).
     pub authenticator: Option<String>,
-    /// The authenticator's name (enroll).
+    /// The authenticator's name (enroll, reset).
     pub authenticator_name: Option<String>,
+    /// How many cards have their keys there, or may have (reset).
+    pub cards: Option<u32>,
     /// Whether cards are replaced (enroll).
     pub replace: Option<bool>,
     /// The card's object (delete).
@@ -265,6 +326,10 @@ pub struct PinRequest {
 pub struct StatusDetails {
     /// The payment.
     pub payment: Option<OwnedObjectPath>,
+    /// The authenticator's kind, once it is known which one.
+    pub authenticator: Option<String>,
+    /// The authenticator's name, once it is known which one.
+    pub authenticator_name: Option<String>,
     /// An error name, with `failed`.
     pub reason: Option<String>,
     /// For people, with `failed`.

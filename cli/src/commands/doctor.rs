@@ -8,6 +8,7 @@ use crate::exit::Exit;
 use crate::terminal::Terminal;
 use crate::text::safe;
 use fwp_dbus::types::WalletStatus;
+use fwp_dbus::{ClientError, ErrorName};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -136,12 +137,24 @@ async fn wallet(report: &mut Report, found: &Found) -> Result<WalletStatus, Erro
     if all.is_empty() {
         report.add("authenticators", Health::Bad, "none: plug in a security key");
     }
+    transports(report, &status);
     for one in &all {
+        if !one.info.usable {
+            report.add(
+                "authenticator",
+                Health::Warning,
+                format!("{} ({}): {}", safe(&one.info.name), safe(&one.info.kind), safe(&one.info.problem)),
+            );
+            continue;
+        }
         let (health, remedy) = match &one.pin {
             Ok(pin) if pin.blocked => (Health::Bad, "; reset it, and enroll its cards again"),
             Ok(pin) if !pin.set => (Health::Warning, "; set one with \"fwpctl pin set\""),
             Ok(pin) if pin.retries <= 3 => (Health::Warning, "; the right PIN makes it 8 again"),
             Ok(_) => (Health::Good, ""),
+            Err(ClientError::Refused(error)) if error.name == ErrorName::Busy => {
+                (Health::Unknown, "; something else uses it now")
+            }
             Err(_) => (Health::Bad, "; plug it out and in again"),
         };
         let pin = authenticators::pin_text(&one.pin);
@@ -152,6 +165,24 @@ async fn wallet(report: &mut Report, found: &Found) -> Result<WalletStatus, Erro
         );
     }
     Ok(status)
+}
+
+/// Whether security keys can be seen, and used from where the user sits.
+fn transports(report: &mut Report, status: &WalletStatus) {
+    let problem = |text: &Option<String>| safe(text.as_deref().unwrap_or("no reason was said")).to_string();
+    match status.usb.as_str() {
+        "ready" => report.add("USB keys", Health::Good, "can be seen when they are plugged in"),
+        _ => report.add("USB keys", Health::Warning, problem(&status.usb_problem)),
+    }
+    match status.nfc.as_str() {
+        "ready" => report.add("NFC keys", Health::Good, "can be seen when they are laid on a reader"),
+        // Most machines have no reader.
+        _ => report.add("NFC keys", Health::Unknown, problem(&status.nfc_problem)),
+    }
+    match status.keys.as_str() {
+        "allowed" => report.add("seat", Health::Good, "you may use the security keys here"),
+        _ => report.add("seat", Health::Warning, problem(&status.keys_problem)),
+    }
 }
 
 fn agent(report: &mut Report, status: &WalletStatus) {

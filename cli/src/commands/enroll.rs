@@ -99,12 +99,15 @@ async fn enroll(
 ) -> Result<Vec<OwnedObjectPath>, Error> {
     let out = context.out;
     let begin = async {
-        let authenticator = match args.authenticator.as_deref() {
-            Some(name) => Some(bus::answered(out, authenticators::pick(client, Some(name))).await?),
-            None => None,
+        let (authenticator, attachment) = match args.authenticator.as_deref() {
+            Some(authenticators::ANY_KEY) => (None, Some("cross-platform")),
+            Some(authenticators::PLATFORM) => (None, Some("platform")),
+            Some(name) => (Some(bus::answered(out, authenticators::pick(client, Some(name))).await?), None),
+            None => (None, None),
         };
+        let attachment = attachment.map(str::to_owned);
         bus::ensure_agent(client, agent, out).await?;
-        let options = EnrollmentOptions { authenticator, replace: args.replace.then_some(true) };
+        let options = EnrollmentOptions { authenticator, attachment, replace: args.replace.then_some(true) };
         let begin = async {
             Ok(client.wallet().await?.begin_enrollment(&accepted.text, &accepted.host, &options).await?)
         };
@@ -135,7 +138,7 @@ async fn attestation(events: &mut Events) -> Result<String, Error> {
             Event::Finished(Ok(())) => {
                 return Err(Error::Internal("the enrollment ended without a key".to_owned()));
             }
-            Event::Response(_) => {}
+            _ => {}
         }
     }
 }

@@ -10,6 +10,7 @@ mod manual;
 mod pay;
 mod pin;
 mod remove;
+mod reset;
 mod show;
 
 use crate::agent::Answers;
@@ -48,7 +49,7 @@ pub async fn run(cli: Cli, out: Out) -> Result<(), Error> {
         Command::List => until_interrupted(context, list::run(context)).await,
         Command::Show(args) => until_interrupted(context, show::run(context, args)).await,
         Command::History(args) => until_interrupted(context, history::run(context, args)).await,
-        Command::Authenticators => until_interrupted(context, authenticators::run(context)).await,
+        Command::Authenticators(args) => authenticators::run(context, args).await,
         Command::Doctor => until_interrupted(context, doctor::run(context)).await,
         Command::Completions { shell } => manual::completions(out, shell),
         Command::Man { dir } => manual::pages(out, &dir),

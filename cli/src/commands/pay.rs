@@ -87,7 +87,7 @@ async fn response(events: &mut Events) -> Result<String, Error> {
             Event::Finished(Ok(())) => {
                 return Err(Error::Internal("the payment ended without an answer".to_owned()));
             }
-            Event::Attestation(_) => {}
+            _ => {}
         }
     }
 }

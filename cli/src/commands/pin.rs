@@ -1,4 +1,4 @@
-//! `fwpctl pin set` and `fwpctl pin change`
+//! `fwpctl pin set` and `fwpctl pin change`, which are `fwpctl authenticators pin ...` as well
 
 use super::{Context, answers, authenticators, until_interrupted};
 use crate::agent::TerminalAgent;
@@ -11,7 +11,8 @@ pub(super) async fn run(context: &Context, command: PinCommand) -> Result<(), Er
         PinCommand::Set(args) => (args, true),
         PinCommand::Change(args) => (args, false),
     };
-    let PinArgs { authenticator, pin_fd } = args;
+    let PinArgs { which, authenticator, pin_fd } = args;
+    let authenticator = which.or(authenticator);
     // The one question is the PIN itself: a descriptor that has it is an answer.
     let ask = AskArgs { yes: pin_fd.is_some(), pin_fd };
     let agent = TerminalAgent::new(answers(&ask)?, context.out, context.interrupt.clone());

@@ -18,7 +18,7 @@ use zbus::{Message, OwnedObjectPath};
 
 use crate::call::Caller;
 use crate::context::Context;
-use crate::interrupts::{Interrupts, interrupts};
+use crate::interrupts::{Interrupter, Interrupts, interrupts};
 use crate::wallets::Wallet;
 
 /// Most UTF-16 code units of an agent's name.
@@ -35,6 +35,18 @@ pub(crate) struct Agent {
     /// How it calls itself.
     pub(crate) name: String,
     kind: AgentKind,
+    /// Ends the ceremony of which the user is told, if there is one.
+    dismisser: Rc<RefCell<Option<Interrupter>>>,
+}
+
+/// A ceremony can be dismissed until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Dismissible(Rc<RefCell<Option<Interrupter>>>);
+
+impl Drop for Dismissible {
+    fn drop(&mut self) {
+        *self.0.borrow_mut() = None;
+    }
 }
 
 /// The user's agent, if there is one.
@@ -96,6 +108,7 @@ impl Agents {
             path,
             name,
             kind,
+            dismisser: Rc::default(),
         });
         let former = self.present();
         let present = former.as_ref().map(|agent| agent.to_policy());
@@ -143,6 +156,24 @@ impl Agents {
         Ok(())
     }
 
+    /// The user closed the dialog of the agent, which is the caller, while no question was open.
+    ///
+    /// # Errors
+    /// `AccessDenied`, `InvalidState`.
+    pub(crate) fn dismiss(&self, caller: &Caller) -> Result<(), Error> {
+        let agent = self.present().filter(|agent| agent.owner == caller.name).ok_or_else(|| {
+            Error::new(ErrorName::AccessDenied, "only the agent knows that the user closed its dialog")
+        })?;
+        match agent.dismisser.borrow_mut().take() {
+            Some(interrupter) => interrupter.interrupt(Unanswered::Declined.into_error()),
+            None => {
+                let text = "nothing waits for an authenticator";
+                return Err(Error::new(ErrorName::InvalidState, text));
+            }
+        }
+        Ok(())
+    }
+
     /// A connection ended; if it was the agent's, there is none any more.
     pub(crate) fn connection_ended(&self, name: &OwnedUniqueName) {
         self.present.borrow_mut().take_if(|agent| agent.owner == *name);
@@ -186,6 +217,12 @@ impl Agent {
 
     fn to_policy(&self) -> policy::Agent<OwnedUniqueName> {
         policy::Agent { owner: self.owner.clone(), kind: self.kind }
+    }
+
+    /// The ceremony that `interrupter` ends can be dismissed, as long as what this gives lives.
+    pub(crate) fn dismissible(&self, interrupter: Interrupter) -> Dismissible {
+        *self.dismisser.borrow_mut() = Some(interrupter);
+        Dismissible(Rc::clone(&self.dismisser))
     }
 
     /// Asks, and waits for the answer, the deadline if there is one, or the interruption.

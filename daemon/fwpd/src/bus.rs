@@ -13,6 +13,7 @@ use zbus::message::Type;
 use zbus::names::OwnedUniqueName;
 use zbus::{MatchRule, Message, MessageStream};
 
+use crate::authenticators::{SecurityKeys, Watchers};
 use crate::call::{Call, Caller, Uid};
 use crate::callers::{Admission, Callers};
 use crate::config::Config;
@@ -74,6 +75,8 @@ impl Daemon {
             state_dir: options.state_dir,
             operating_system: OperatingSystem::detect(),
             callers: Callers::default(),
+            keys: SecurityKeys::new(),
+            watchers: Watchers::default(),
         });
         let wallets = Rc::new(Wallets::new(Rc::clone(&context)));
         Self { context, wallets }
@@ -169,6 +172,7 @@ impl Daemon {
         }
         let Ok(name) = OwnedUniqueName::try_from(name) else { return };
         if let Some(uid) = self.context.callers.forget(&name) {
+            self.context.watchers.forget(&name);
             self.wallets.connection_ended(uid, &name);
         }
     }

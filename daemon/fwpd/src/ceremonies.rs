@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ctap_core::ceremony::{self, Ceremony, Event, PinPurpose};
-use ctap_core::transport::{CancelToken, Device};
+use ctap_core::ceremony::{self, Ceremony, Event, PinPurpose, Unfit};
+use ctap_core::transport::{CancelToken, Device, TransportError};
 use fwp_dbus::pin_box::PromptKey;
 use fwp_dbus::types::{PinRequest, StatusDetails};
 use fwp_dbus::{Error, ErrorName};
@@ -11,51 +11,56 @@ use tokio::sync::{mpsc, oneshot};
 use zbus::OwnedObjectPath;
 
 use crate::agents::{Agent, Unanswered};
-use crate::authenticators::{Kind, Os};
-use crate::interrupts::Interrupts;
+use crate::authenticators::{Os, Shown};
+use crate::interrupts::{Interrupts, interrupts};
+use crate::seats;
+use crate::wallets::Wallet;
 
-/// What the user needs to know about a ceremony.
-#[derive(Debug)]
+/// What a ceremony is for, as far as the user needs to know.
+#[derive(Debug, Default)]
 pub(crate) struct Subject {
-    /// At which authenticator.
-    pub(crate) authenticator: Kind,
     /// For which site, if it is for one.
     pub(crate) rp_id: Option<String>,
-    /// What a PIN that is set is asked for: `use` or `current`.
-    pub(crate) purpose: &'static str,
     /// For which payment, if it is for one.
     pub(crate) payment: Option<OwnedObjectPath>,
 }
 
-/// What the thread of the ceremony wants from the user.
+/// What the thread of the ceremony wants from this side.
 enum Wish {
-    Pin(ceremony::PinRequest, oneshot::Sender<ctap_core::Pin>),
-    Status(Event),
+    Pin(ceremony::PinRequest, &'static str, oneshot::Sender<ctap_core::Pin>),
+    Tell(&'static str),
+    /// It is this authenticator from now on.
+    Holds(Shown),
+    /// May the wallet's user use what is plugged in at this seat?
+    MayUse(String, oneshot::Sender<bool>),
 }
 
-/// Runs a ceremony to its end: the agent is asked for PINs and told what the device waits for. An interruption cancels
-/// it in the device, and is waited for there, so that no two ceremonies run at a time.
+/// Runs `work` on a thread of its own to its end: the agent is asked for PINs and told what the device waits for. An
+/// interruption cancels it in the device, and is waited for there, so that no two ceremonies run at a time.
 ///
 /// # Errors
 /// The contract's error for what went wrong, or what interrupted.
-pub(crate) async fn conduct<C>(
-    ceremony: C,
-    device: impl FnOnce() -> Result<Box<dyn Device>, Error> + Send + 'static,
+pub(crate) async fn conduct<T: Send + 'static>(
+    work: impl FnOnce(&mut Stage) -> Result<T, Error> + Send + 'static,
     subject: &Subject,
+    wallet: &Wallet,
     agent: &Agent,
     interrupts: &mut Interrupts,
-) -> Result<C::Outcome, Error>
-where
-    C: Ceremony + Send + 'static,
-    C::Outcome: Send + 'static,
-{
+) -> Result<T, Error> {
     let cancel = CancelToken::new();
     let (wishes, mut wanted) = mpsc::unbounded_channel();
     let end: End = Arc::default();
+    let (dismisser, mut dismissals) = self::interrupts();
+    let _dismissible = agent.dismissible(dismisser);
     let mut thread = tokio::task::spawn_blocking({
-        let (cancel, end) = (cancel.clone(), Arc::clone(&end));
-        move || run(ceremony, device, &mut Bridge { wishes, end }, &cancel)
+        let mut stage = Stage {
+            wishes: Wishes { wishes, end: Arc::clone(&end) },
+            cancel: cancel.clone(),
+            purpose: "use",
+        };
+        move || work(&mut stage)
     });
+    let mut shown = Shown::default();
     let mut told = None;
     loop {
         let wish = tokio::select! {
@@ -64,39 +69,55 @@ where
                 set_end(&end, reason);
                 None
             }
+            reason = dismissals.next() => {
+                set_end(&end, reason);
+                None
+            }
             result = &mut thread => return finish(result, &end),
             wish = wanted.recv() => wish,
         };
         match wish {
-            Some(Wish::Pin(request, reply)) => match ask_pin(&request, subject, agent, interrupts).await {
-                Ok(pin) => {
-                    // The ceremony may have ended meanwhile, with an error that the next turn of the loop sees.
-                    let _ = reply.send(pin);
+            Some(Wish::Pin(request, purpose, reply)) => {
+                // Whatever it waited for is over; the next status is news again.
+                told = None;
+                match ask_pin(&request, purpose, &shown, subject, agent, interrupts).await {
+                    Ok(pin) => {
+                        // The ceremony may have ended meanwhile, with an error that the next turn of the loop sees.
+                        let _ = reply.send(pin);
+                    }
+                    Err(error) => set_end(&end, error),
                 }
-                Err(error) => set_end(&end, error),
-            },
-            Some(Wish::Status(event)) => {
-                let state = match event {
-                    Event::TouchWanted | Event::VerificationWanted => "touch",
-                    Event::PinWanted(_) | Event::Processing => "processing",
-                    Event::DeviceWanted => "insert",
-                    Event::ChoiceWanted => "choose",
-                };
-                if told.replace(state) != Some(state) {
-                    let details = StatusDetails { payment: subject.payment.clone(), ..Default::default() };
-                    agent.status(state, &details).await;
-                }
+            }
+            Some(Wish::Tell(state)) if told == Some(state) => {}
+            Some(Wish::Tell(state)) => {
+                told = Some(state);
+                agent.status(state, &details(subject, &shown)).await;
+            }
+            Some(Wish::Holds(authenticator)) => shown = authenticator,
+            Some(Wish::MayUse(seat, reply)) => {
+                let allowed = seats::may_use(&wallet.context, wallet.uid, &seat).await;
+                let _ = reply.send(allowed.is_ok());
             }
             None => {}
         }
         if has_end(&end) {
             cancel.cancel();
-            // The thread's question for a PIN, if there is one, ends with its channel.
+            // The thread's question, if there is one, ends with its channel.
             wanted.close();
             while wanted.try_recv().is_ok() {}
             let result = thread.await;
             return finish(result, &end);
         }
+    }
+}
+
+fn details(subject: &Subject, shown: &Shown) -> StatusDetails {
+    let known = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+    StatusDetails {
+        payment: subject.payment.clone(),
+        authenticator: known(&shown.kind),
+        authenticator_name: known(&shown.name),
+        ..StatusDetails::default()
     }
 }
 
@@ -121,54 +142,127 @@ fn finish<T>(result: Result<Result<T, Error>, tokio::task::JoinError>, end: &End
     })
 }
 
-fn run<C: Ceremony>(
-    mut ceremony: C,
-    device: impl FnOnce() -> Result<Box<dyn Device>, Error>,
-    user: &mut Bridge,
-    cancel: &CancelToken,
-) -> Result<C::Outcome, Error> {
-    let mut device = device()?;
-    ceremony::run(&mut ceremony, &mut *device, user, &mut Os::default(), cancel)
-        .map_err(|error| refusal(&error))
+/// What the thread of a ceremony has of the other side.
+pub(crate) struct Stage {
+    wishes: Wishes,
+    cancel: CancelToken,
+    /// What a PIN that is set is asked for: `use` or `current`.
+    purpose: &'static str,
 }
 
-/// The user, as the thread of the ceremony sees them.
-struct Bridge {
+impl Stage {
+    /// How it is told to end.
+    pub(crate) fn cancel(&self) -> &CancelToken {
+        &self.cancel
+    }
+
+    /// Who answers questions, for use beside this.
+    pub(crate) fn wishes(&self) -> Wishes {
+        self.wishes.clone()
+    }
+
+    /// The user is asked about this authenticator from now on.
+    pub(crate) fn holds(&self, authenticator: Shown) {
+        self.wishes.send(Wish::Holds(authenticator));
+    }
+
+    /// Tells the user what is waited for, unless that was told last.
+    pub(crate) fn tell(&self, state: &'static str) {
+        self.wishes.send(Wish::Tell(state));
+    }
+
+    /// Runs a ceremony, in which a PIN that is set is asked for to be used.
+    ///
+    /// # Errors
+    /// What the ceremony fails with.
+    pub(crate) fn run<C: Ceremony>(
+        &mut self,
+        ceremony: C,
+        device: &mut dyn Device,
+    ) -> Result<C::Outcome, ctap_core::Error> {
+        self.run_for("use", ceremony, device)
+    }
+
+    /// As [`Stage::run`], for changing a PIN: the present one is asked for as such.
+    ///
+    /// # Errors
+    /// What the ceremony fails with.
+    pub(crate) fn run_for<C: Ceremony>(
+        &mut self,
+        purpose: &'static str,
+        mut ceremony: C,
+        device: &mut dyn Device,
+    ) -> Result<C::Outcome, ctap_core::Error> {
+        self.purpose = purpose;
+        let cancel = self.cancel.clone();
+        ceremony::run(&mut ceremony, device, self, &mut Os::default(), &cancel)
+    }
+}
+
+impl ceremony::User for Stage {
+    fn pin(&mut self, request: &ceremony::PinRequest) -> Option<ctap_core::Pin> {
+        let purpose = self.purpose;
+        self.wishes.ask(|reply| Wish::Pin(*request, purpose, reply))
+    }
+
+    fn status(&mut self, event: Event) {
+        self.tell(match event {
+            Event::TouchWanted | Event::VerificationWanted => "touch",
+            Event::PinWanted(_) | Event::Processing => "processing",
+            Event::DeviceWanted => "insert",
+            Event::OtherDeviceWanted(Unfit::WithoutKey) => "other",
+            Event::OtherDeviceWanted(Unfit::TooOld) => "too-old",
+            Event::ChoiceWanted => "choose",
+        });
+    }
+}
+
+/// The way from a ceremony's thread to the user.
+#[derive(Clone)]
+pub(crate) struct Wishes {
     wishes: mpsc::UnboundedSender<Wish>,
     end: End,
 }
 
-impl ceremony::User for Bridge {
-    fn pin(&mut self, request: &ceremony::PinRequest) -> Option<ctap_core::Pin> {
+impl Wishes {
+    /// Whether the wallet's user may use what is plugged in at this seat.
+    pub(crate) fn may_use(&self, seat: &str) -> bool {
+        self.ask(|reply| Wish::MayUse(seat.to_owned(), reply)).unwrap_or(false)
+    }
+
+    /// Asks and waits; `None` where there is no answer any more.
+    fn ask<R>(&self, wish: impl FnOnce(oneshot::Sender<R>) -> Wish) -> Option<R> {
         if has_end(&self.end) {
             return None;
         }
-        let (reply, pin) = oneshot::channel();
-        self.wishes.send(Wish::Pin(*request, reply)).ok()?;
-        pin.blocking_recv().ok()
+        let (reply, answer) = oneshot::channel();
+        self.wishes.send(wish(reply)).ok()?;
+        answer.blocking_recv().ok()
     }
 
-    fn status(&mut self, event: Event) {
+    fn send(&self, wish: Wish) {
         // Nobody listens once the ceremony was given up.
-        let _ = self.wishes.send(Wish::Status(event));
+        let _ = self.wishes.send(wish);
     }
 }
 
 /// Asks the agent for a PIN, sealed to a key made for this one prompt.
 async fn ask_pin(
     request: &ceremony::PinRequest,
+    purpose: &'static str,
+    authenticator: &Shown,
     subject: &Subject,
     agent: &Agent,
     interrupts: &mut Interrupts,
 ) -> Result<ctap_core::Pin, Error> {
     let (purpose, min_length) = match request.purpose {
-        PinPurpose::Current => (subject.purpose, 4),
+        PinPurpose::Current => (purpose, 4),
         PinPurpose::New { min_code_points } => ("new", min_code_points),
     };
     let details = PinRequest {
         purpose: purpose.to_owned(),
-        authenticator: subject.authenticator.as_str().to_owned(),
-        authenticator_name: subject.authenticator.name().to_owned(),
+        authenticator: authenticator.kind.clone(),
+        authenticator_name: authenticator.name.clone(),
         retries: request.attempts_left,
         wrong: request.wrong,
         min_length,
@@ -198,7 +292,12 @@ pub(crate) fn refusal(error: &ctap_core::Error) -> Error {
         Ctap::PinBlocked => ErrorName::PinBlocked,
         Ctap::PinAuthBlocked => ErrorName::PinAuthBlocked,
         Ctap::PinPolicy { .. } | Ctap::Pin(_) | Ctap::PinChangeRequired => ErrorName::PinInvalid,
-        Ctap::NoCredentials | Ctap::NoUserVerification => ErrorName::NoAuthenticator,
+        Ctap::NoCredentials
+        | Ctap::NoUserVerification
+        | Ctap::Transport(
+            TransportError::TooOld | TransportError::Permission | TransportError::Unavailable(_),
+        ) => ErrorName::NoAuthenticator,
+        Ctap::Transport(TransportError::Busy) => ErrorName::Busy,
         _ => ErrorName::AuthenticatorFailed,
     };
     Error::new(name, error.to_string())

@@ -17,6 +17,10 @@
 //! [limits]                      # per user
 //! payments = 16
 //! enrollments = 4
+//!
+//! [keys]
+//! seats = "logind"              # on the system's bus, who may use security keys: as "logind" tells, the user who is active
+//!                               # on the seat where they are plugged in; or "ignore", every user, for machines without logind
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -38,6 +42,27 @@ pub struct Config {
     pub policy: Policy,
     /// How many objects a user may have at a time.
     pub limits: Limits,
+    /// Security keys.
+    pub keys: Keys,
+}
+
+/// Security keys.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Keys {
+    /// On the system's bus, who may use them.
+    pub seats: Seats,
+}
+
+/// On the system's bus, who may use the security keys that are plugged in at a seat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Seats {
+    /// The seat's active user, as logind tells; nobody where it doesn't.
+    #[default]
+    Logind,
+    /// Every user, for machines without logind.
+    Ignore,
 }
 
 /// Who may name a payee host.
@@ -209,6 +234,7 @@ mod tests {
             ("[limits]\npayments = -1", "payments"),
             ("claim-origin = \"all\"", "claim-origin"),
             ("key-slot = \"usb\"", "key-slot"),
+            ("[keys]\nseats = \"all\"", "seats"),
         ] {
             let error = toml::from_str::<Config>(text).unwrap_err().to_string();
             assert!(error.contains(named), "{error}");

@@ -7,6 +7,7 @@ use fwp_dbus::interfaces::Interface;
 use zbus::names::OwnedUniqueName;
 use zbus::{Connection, ObjectPath};
 
+use crate::authenticators::{SecurityKeys, Watchers};
 use crate::callers::Callers;
 use crate::config::Config;
 use crate::platform::OperatingSystem;
@@ -39,6 +40,8 @@ pub(crate) struct Context {
     pub(crate) state_dir: PathBuf,
     pub(crate) operating_system: OperatingSystem,
     pub(crate) callers: Callers,
+    pub(crate) keys: SecurityKeys,
+    pub(crate) watchers: Watchers,
 }
 
 impl Context {

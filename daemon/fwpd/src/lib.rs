@@ -12,7 +12,8 @@
 //! | `payments` | `Payment1`: the life of a payment |
 //! | `enrollments` | `Enrollment1`: consent, key, attestation, cards |
 //! | `credentials` | `Credential1`: cards |
-//! | `authenticators`, `ceremonies` | `Authenticator1`; ceremonies on a thread of their own, PINs through the agent |
+//! | `authenticators`, `ceremonies` | `Authenticator1`: this computer and security keys; ceremonies on a thread of their own, PINs through the agent |
+//! | `seats` | whose security keys these are |
 //! | `agents`, `floor`, `interrupts` | who asks the user, one thing at a time, and how that is withdrawn |
 //! | `config`, `context`, `clock`, `platform`, `tokens` | settings and surroundings |
 #![forbid(unsafe_code)]
@@ -35,6 +36,7 @@ mod objects;
 mod payments;
 mod platform;
 mod router;
+mod seats;
 mod tokens;
 mod vault;
 mod wallet_object;

@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
-use fwp_dbus::interfaces::{CREDENTIAL_PREFIX, WALLET_PATH};
+use fwp_dbus::interfaces::{AUTHENTICATOR_PREFIX, CREDENTIAL_PREFIX, WALLET_PATH};
 use zbus::Message;
 
-use crate::authenticators::{AuthenticatorObject, Kind};
+use crate::authenticators::{AuthenticatorObject, Which};
 use crate::call::{Call, Failure};
 use crate::credentials::{self, CredentialObject};
 use crate::enrollments::EnrollmentObject;
@@ -31,8 +31,9 @@ pub(crate) async fn answer(wallets: &Wallets, call: &Call) -> Result<Message, Fa
     if let Some(enrollment) = wallet.enrollments.find(path, &call.caller) {
         return dispatch(&EnrollmentObject::new(Rc::clone(&wallet), enrollment), call).await;
     }
-    if let Some(kind) = Kind::from_path(path) {
-        return dispatch(&AuthenticatorObject::new(wallet, kind), call).await;
+    if path.starts_with(AUTHENTICATOR_PREFIX) {
+        let which = Which::at(&wallet, path).await.ok_or(Failure::UnknownObject)?;
+        return dispatch(&AuthenticatorObject::new(wallet, which), call).await;
     }
     if path.starts_with(CREDENTIAL_PREFIX) {
         let id = credentials::id_in(path).ok_or(Failure::UnknownObject)?;

@@ -49,7 +49,7 @@ impl Object for WalletObject {
             }
             "BeginEnrollment" => {
                 let (offer, attested_host, options) = call.args::<(String, String, EnrollmentOptions)>()?;
-                call.reply(&enrollments::begin(wallet, &call.caller, &offer, &attested_host, &options)?)
+                call.reply(&enrollments::begin(wallet, &call.caller, &offer, &attested_host, &options).await?)
             }
             "ListCredentials" => {
                 call.args::<()>()?;
@@ -57,7 +57,22 @@ impl Object for WalletObject {
             }
             "ListAuthenticators" => {
                 call.args::<()>()?;
-                call.reply(&authenticators::list())
+                call.reply(&authenticators::list(wallet).await?)
+            }
+            "WatchAuthenticators" => {
+                call.args::<()>()?;
+                wallet.context.watchers.watch(&wallet.context, &call.caller).await;
+                call.reply(&())
+            }
+            "UnwatchAuthenticators" => {
+                call.args::<()>()?;
+                wallet.context.watchers.forget(&call.caller.name);
+                call.reply(&())
+            }
+            "Dismiss" => {
+                call.args::<()>()?;
+                wallet.agents.dismiss(&call.caller)?;
+                call.reply(&())
             }
             "RegisterAgent" => {
                 let (path, options) = call.args::<(OwnedObjectPath, AgentOptions)>()?;
@@ -112,6 +127,7 @@ impl WalletObject {
             .vault
             .read(|store| store.map(|store| Ok((store.slots()?, store.roll_back()))).transpose())
             .await;
+        let keys = authenticators::transports(wallet).await;
         let mut status = WalletStatus {
             time: clock::time_text(clock::now_ms()),
             bus: wallet.context.bus.as_str().to_owned(),
@@ -121,6 +137,12 @@ impl WalletObject {
             busy: wallet.floor.is_taken(),
             prompt_timeout: u32::try_from(wallet.context.config.deadlines.prompt.as_secs())
                 .unwrap_or(u32::MAX),
+            usb: readiness(keys.usb.is_none(), "ready", "unavailable"),
+            usb_problem: keys.usb,
+            nfc: readiness(keys.nfc.is_none(), "ready", "unavailable"),
+            nfc_problem: keys.nfc,
+            keys: readiness(keys.plugs.is_none(), "allowed", "not-allowed"),
+            keys_problem: keys.plugs,
             ..WalletStatus::default()
         };
         match store {
@@ -142,6 +164,10 @@ impl WalletObject {
         }
         status
     }
+}
+
+fn readiness(yes: bool, ready: &str, not: &str) -> String {
+    if yes { ready } else { not }.to_owned()
 }
 
 fn history_entry(id: HistoryId, record: HistoryRecord) -> HistoryEntry {

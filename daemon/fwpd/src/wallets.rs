@@ -23,6 +23,7 @@ use crate::vault::Vault;
 #[derive(Debug)]
 pub(crate) struct Wallet {
     pub(crate) context: Rc<Context>,
+    pub(crate) uid: Uid,
     pub(crate) floor: Floor,
     pub(crate) vault: Vault,
     pub(crate) holdings: Holdings,
@@ -93,6 +94,7 @@ impl Wallet {
         };
         Self {
             context: Rc::clone(context),
+            uid,
             floor: Floor::new(context.config.policy.cool_down),
             vault: Vault::new(directory, key_file, context.bus, context.config.key_slot),
             holdings: Holdings::default(),

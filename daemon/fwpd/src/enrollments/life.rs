@@ -3,22 +3,24 @@
 use std::future::Future;
 use std::rc::Rc;
 
-use ctap_core::ceremony::{CredentialRequest, MakeCredential, NewCredential, SetPin};
+use ctap_client::Wanted;
+use ctap_core::ceremony::{ChangePin, CredentialRequest, MakeCredential, NewCredential, SetPin};
 use ctap_core::messages::{RelyingParty, UserAccount};
+use ctap_core::transport::Device;
 use fwp::CredentialId;
 use fwp::enrollment::{Attestation, Offer};
 use fwp_dbus::interfaces::ENROLLMENT;
 use fwp_dbus::types::{ConsentDetails, StatusDetails};
 use fwp_dbus::{Error, ErrorName};
-use fwp_store::Changes;
-use fwp_store::record::{AuditEvent, AuditKind};
+use fwp_store::record::{AuditEvent, AuditKind, AuthenticatorRef};
+use fwp_store::{Changes, Durability};
 use fwp_wallet::enrollment::{CloseReason, Effect, EnrollmentConsent, EnrollmentError, Event, MadeKey};
 use tokio::sync::mpsc;
 
-use super::Enrollment;
+use super::{Enrollment, Target};
 use crate::agents::{Agent, Unanswered};
-use crate::authenticators::{Piggyback, opener, settle};
-use crate::ceremonies::{Subject, conduct};
+use crate::authenticators::{self, Piggyback, Source, Which, settle};
+use crate::ceremonies::{Stage, Subject, conduct, refusal};
 use crate::clock;
 use crate::interrupts::{Interrupts, interrupts};
 use crate::wallets::Wallet;
@@ -139,14 +141,17 @@ async fn ticking<T>(enrollment: &Enrollment, work: impl Future<Output = T>) -> T
 /// Asks for consent, naming the rpId.
 async fn ask(enrollment: &Enrollment, turn: u32, consent: EnrollmentConsent, mut interrupts: Interrupts) {
     let Some(agent) = enrollment.agent() else { return enrollment.happens(Event::AgentVanished) };
-    let kind = enrollment.authenticator;
+    let shown = match &enrollment.target {
+        Target::One(which) => which.shown(),
+        Target::AnyKey => authenticators::any_shown(),
+    };
     let details = ConsentDetails {
         rp_id: Some(consent.rp_id.as_str().to_owned()),
         host: Some(consent.host),
         issuer_name: Some(consent.issuer_name),
         user_name: Some(consent.user_name),
-        authenticator: Some(kind.as_str().to_owned()),
-        authenticator_name: Some(kind.name().to_owned()),
+        authenticator: Some(shown.kind),
+        authenticator_name: Some(shown.name),
         replace: Some(consent.replace),
         ..ConsentDetails::default()
     };
@@ -164,26 +169,41 @@ async fn ask(enrollment: &Enrollment, turn: u32, consent: EnrollmentConsent, mut
     }
 }
 
-/// The ceremony; where the authenticator has no PIN yet, the first one is set before.
+/// A key, and what made it.
+struct Made {
+    key: NewCredential,
+    by: AuthenticatorRef,
+}
+
+/// The ceremony. The consent is recorded with what it has stored; a security key stores nothing here, so it is before.
 async fn make_key(wallet: &Wallet, enrollment: &Enrollment, turn: u32, mut interrupts: Interrupts) {
     let Some(agent) = enrollment.agent() else { return enrollment.happens(Event::AgentVanished) };
     let offer = enrollment.machine.borrow().offer().clone();
     let mut consented = Changes::new();
     let event = AuditEvent::new(clock::now_ms(), AuditKind::EnrollmentConsented);
     consented.audit(event.reason(offer.rp_id.as_str()));
-    let piggyback = Piggyback::with(consented);
-    let made = conduct_making(wallet, enrollment, &offer, &piggyback, &agent, &mut interrupts).await;
+    let (piggyback, recorded) = match &enrollment.target {
+        Target::One(Which::Platform(_)) => (Piggyback::with(consented), Ok(())),
+        Target::One(Which::Key(_)) | Target::AnyKey => {
+            let committed = wallet.vault.write(|store| store.commit(consented, Durability::Lazy)).await;
+            (Piggyback::default(), committed.map(|_| ()))
+        }
+    };
+    let made = match recorded {
+        Ok(()) => conduct_making(wallet, enrollment, &offer, &piggyback, &agent, &mut interrupts).await,
+        Err(error) => Err(error),
+    };
     let made = piggyback.explain(made);
     settle(&wallet.vault, &piggyback).await;
-    match made.and_then(|made| Ok((attestation(&offer, &made)?, made))) {
-        Ok((attestation, made)) => {
+    match made.and_then(|made| Ok((attestation(&offer, &made.key)?, made))) {
+        Ok((attestation, Made { key: made, by })) => {
             let key = Box::new(MadeKey {
                 credential_id: attestation.credential_id.clone(),
                 public_key: made.public_key,
                 algorithm: made.algorithm,
             });
             *enrollment.attestation.borrow_mut() = Some(attestation);
-            *enrollment.aaguid.borrow_mut() = made.aaguid;
+            enrollment.made_by.set(Some(by));
             enrollment.happens(Event::KeyMade { turn, key });
         }
         Err(error) => enrollment.fails(turn, error),
@@ -197,19 +217,35 @@ async fn conduct_making(
     piggyback: &Piggyback,
     agent: &Agent,
     interrupts: &mut Interrupts,
-) -> Result<NewCredential, Error> {
-    let kind = enrollment.authenticator;
-    let rp_id = Some(offer.rp_id.as_str().to_owned());
-    let subject = Subject { authenticator: kind, rp_id, purpose: "use", payment: None };
-    let open = || opener(kind, &wallet.vault, piggyback);
-    let make = || MakeCredential::new(credential_request(offer));
-    match conduct(make(), open(), &subject, agent, interrupts).await {
-        Err(error) if error.name == ErrorName::PinNotSet => {
-            conduct(SetPin::new(), open(), &subject, agent, interrupts).await?;
-            conduct(make(), open(), &subject, agent, interrupts).await
-        }
-        made => made,
+) -> Result<Made, Error> {
+    let source = match &enrollment.target {
+        Target::One(which) => Source::of(which, wallet, piggyback).await?,
+        Target::AnyKey => Source::keys(wallet, Wanted::Any).await?,
+    };
+    let request = credential_request(offer);
+    let work = move |stage: &mut Stage| {
+        let mut opened = source.open(stage)?;
+        let key = make(stage, &mut *opened.device, &request).map_err(|error| refusal(&error))?;
+        let by = AuthenticatorRef { kind: opened.kind, aaguid: key.aaguid };
+        Ok(Made { key, by })
+    };
+    let subject = Subject { rp_id: Some(offer.rp_id.as_str().to_owned()), payment: None };
+    conduct(work, &subject, wallet, agent, interrupts).await
+}
+
+/// Makes the key. Where the authenticator has no PIN yet, or wants another one, that comes before, at the same device.
+fn make(
+    stage: &mut Stage,
+    device: &mut dyn Device,
+    request: &CredentialRequest,
+) -> Result<NewCredential, ctap_core::Error> {
+    let make = || MakeCredential::new(request.clone());
+    match stage.run(make(), device) {
+        Err(ctap_core::Error::PinNotSet) => stage.run(SetPin::new(), device)?,
+        Err(ctap_core::Error::PinChangeRequired) => stage.run_for("current", ChangePin::new(), device)?,
+        made => return made,
     }
+    stage.run(make(), device)
 }
 
 fn credential_request(offer: &Offer) -> CredentialRequest {
@@ -222,6 +258,8 @@ fn credential_request(offer: &Offer) -> CredentialRequest {
         },
         client_data_hash: offer.client_data_hash(),
         algorithms: offer.algorithms.clone(),
+        // One key may serve several accounts and cards of a bank; that the same card doesn't enter twice is checked when
+        // cards are stored. An exclude list would only keep people from a second account on the key that they have.
         exclude: Vec::new(),
     }
 }
@@ -255,7 +293,8 @@ async fn close(wallet: &Wallet, enrollment: &Enrollment, reason: CloseReason) {
     wallet.context.tell_end(&enrollment.owner, &enrollment.path, ENROLLMENT, "Closed", &end).await;
     if let (Err(error), Some(agent)) = (end, enrollment.agent()) {
         let (reason, message) = (Some(error.name.as_str().to_owned()), Some(error.message));
-        agent.status("failed", &StatusDetails { payment: None, reason, message }).await;
+        let details = StatusDetails { reason, message, ..StatusDetails::default() };
+        agent.status("failed", &details).await;
     }
 }
 

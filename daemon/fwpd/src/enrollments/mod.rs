@@ -2,7 +2,7 @@
 
 mod life;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,14 +14,14 @@ use fwp_dbus::types::EnrollmentOptions;
 use fwp_dbus::{Error, ErrorName};
 use fwp_store::Changes;
 use fwp_store::Durability;
-use fwp_store::record::{AuditEvent, AuditKind, AuthenticatorRef, CardId, NewCard};
+use fwp_store::record::{AuditEvent, AuditKind, AuthenticatorKind, AuthenticatorRef, CardId, NewCard};
 use fwp_wallet::enrollment::{CardsToStore, Enrollment as Machine, EnrollmentError, EnrollmentState, Event};
 use tokio::sync::mpsc;
 use zbus::names::OwnedUniqueName;
 use zbus::{Message, OwnedObjectPath};
 
 use crate::agents::Agent;
-use crate::authenticators::Kind;
+use crate::authenticators::{self, Platform, Which};
 use crate::call::{Call, Caller, Failure};
 use crate::floor::Turn;
 use crate::interrupts::Interrupter;
@@ -44,12 +44,21 @@ pub(crate) struct Enrollments {
 /// it.
 type Storing = Rc<tokio::sync::Mutex<()>>;
 
+/// Where an enrollment makes its key.
+#[derive(Debug)]
+enum Target {
+    /// In this authenticator.
+    One(Which),
+    /// In any security key: the one that the user touches.
+    AnyKey,
+}
+
 /// One enrollment.
 #[derive(Debug)]
 pub(crate) struct Enrollment {
     path: OwnedObjectPath,
     owner: OwnedUniqueName,
-    authenticator: Kind,
+    target: Target,
     machine: RefCell<Machine>,
     /// What is to be done, in order.
     tasks: mpsc::UnboundedSender<life::Task>,
@@ -60,7 +69,8 @@ pub(crate) struct Enrollment {
     /// Ends the question or ceremony with this number.
     current: RefCell<Option<(u32, Interrupter)>>,
     attestation: RefCell<Option<Attestation>>,
-    aaguid: RefCell<[u8; 16]>,
+    /// What made the key.
+    made_by: Cell<Option<AuthenticatorRef>>,
     /// More than the life cycle's reason tells of why it ended.
     failure: RefCell<Option<Error>>,
     storing: Storing,
@@ -70,7 +80,7 @@ pub(crate) struct Enrollment {
 ///
 /// # Errors
 /// `InvalidRequest`, `AccessDenied`, `NotFound`, `LimitsExceeded`.
-pub(crate) fn begin(
+pub(crate) async fn begin(
     wallet: &Rc<Wallet>,
     caller: &Caller,
     offer: &str,
@@ -80,14 +90,14 @@ pub(crate) fn begin(
     let config = &wallet.context.config;
     let offer = Offer::parse(offer).map_err(invalid)?;
     let host = PayeeHost::parse(attested_host).map_err(|error| invalid(format!("attested_host: {error}")))?;
-    let authenticator = match &options.authenticator {
-        None => Kind::Software,
-        Some(path) => Kind::from_path(path.as_str())
-            .ok_or_else(|| Error::new(ErrorName::NotFound, "there is no such authenticator"))?,
-    };
     let replace = options.replace.unwrap_or(false);
     let machine = Machine::new(offer, host.as_str(), replace, config.deadlines(), clock::moment())
         .map_err(|error| Error::new(ErrorName::AccessDenied, error.to_string()))?;
+    let target = target(wallet, options).await?;
+    // Its connection may have ended meanwhile; what is made for it now would have no end.
+    if !wallet.context.callers.is_there(&caller.name) {
+        return Err(Error::new(ErrorName::Aborted, "its connection ended"));
+    }
     let mut open = wallet.enrollments.open.borrow_mut();
     if open.len() >= config.limits.enrollments {
         return Err(Error::new(ErrorName::LimitsExceeded, "too many enrollments are open; close one first"));
@@ -97,20 +107,37 @@ pub(crate) fn begin(
     let enrollment = Rc::new(Enrollment {
         path: path.clone(),
         owner: caller.name.clone(),
-        authenticator,
+        target,
         machine: RefCell::new(machine),
         tasks,
         agent: RefCell::new(None),
         turn: RefCell::new(None),
         current: RefCell::new(None),
         attestation: RefCell::new(None),
-        aaguid: RefCell::default(),
+        made_by: Cell::new(None),
         failure: RefCell::new(None),
         storing: Rc::clone(&wallet.enrollments.storing),
     });
     open.insert(token, Rc::clone(&enrollment));
     tokio::task::spawn_local(life::live(Rc::clone(wallet), enrollment, to_do));
     Ok(path)
+}
+
+/// Where the key is to be made. Without a word of the caller's: in a security key, if a usable one is there.
+async fn target(wallet: &Wallet, options: &EnrollmentOptions) -> Result<Target, Error> {
+    let platform = || Target::One(Which::Platform(Platform::Software));
+    match (&options.authenticator, options.attachment.as_deref()) {
+        (Some(path), None) => Which::at(wallet, path.as_str())
+            .await
+            .map(Target::One)
+            .ok_or_else(|| Error::new(ErrorName::NotFound, "there is no such authenticator")),
+        (None, Some(authenticators::PLATFORM)) => Ok(platform()),
+        (None, Some(authenticators::CROSS_PLATFORM)) => Ok(Target::AnyKey),
+        (None, None) if authenticators::has_usable_key(wallet).await => Ok(Target::AnyKey),
+        (None, None) => Ok(platform()),
+        (None, Some(_)) => Err(invalid("attachment: it is \"platform\" or \"cross-platform\"")),
+        (Some(_), Some(_)) => Err(invalid("attachment: not together with authenticator")),
+    }
 }
 
 fn invalid(error: impl std::fmt::Display) -> Error {
@@ -208,10 +235,9 @@ impl EnrollmentObject {
     /// All cards or none.
     fn changes(&self, cards: CardsToStore) -> Result<(Changes, Vec<CardId>), Error> {
         let at_unix_ms = clock::now_ms();
-        let authenticator = AuthenticatorRef {
-            kind: self.enrollment.authenticator.in_store(),
-            aaguid: *self.enrollment.aaguid.borrow(),
-        };
+        // Cards are taken after the key was made only.
+        let unmade = AuthenticatorRef { kind: AuthenticatorKind::Software, aaguid: [0; 16] };
+        let authenticator = self.enrollment.made_by.get().unwrap_or(unmade);
         let mut changes = Changes::new();
         for replaced in cards.replaced {
             let id = CardId::from_i64(replaced.0);

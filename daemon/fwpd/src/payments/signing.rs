@@ -1,16 +1,18 @@
 //! From the user's yes to an FWP assertion: the ledger, AD, the authenticator, SAD, ESAD (FIDO Web Pay section 6, step 4).
 
-use ctap_core::ceremony::{AssertionRequest, GetAssertion};
+use ctap_client::Wanted;
+use ctap_core::ceremony::{Assertion, AssertionRequest, ChangePin, GetAssertion};
+use ctap_core::transport::Device;
 use fwp::FwpAssertion;
 use fwp::authorization::{EncryptError, Randomness, SignedAuthorizationData};
 use fwp_dbus::{Error, ErrorName};
-use fwp_store::Changes;
-use fwp_store::record::{AuditEvent, AuditKind, CardId};
+use fwp_store::record::{AuditEvent, AuditKind, AuthenticatorKind, CardId};
+use fwp_store::{Changes, Durability};
 use fwp_wallet::{Approved, Authorizable, Card};
 
 use super::Payment;
-use crate::authenticators::{Kind, Piggyback, opener};
-use crate::ceremonies::{Subject, conduct};
+use crate::authenticators::{Piggyback, Platform, Source};
+use crate::ceremonies::{Stage, Subject, conduct, refusal};
 use crate::interrupts::Interrupts;
 use crate::wallets::Wallet;
 use crate::{clock, holdings};
@@ -31,8 +33,21 @@ pub(super) async fn sign(
     let now = clock::moment();
     let tied = wallet.holdings.ledger()?.tie(approved, now);
     let authorizable = tied.map_err(|error| Error::new(ErrorName::CardTied, error.to_string()))?;
-    let piggyback = Piggyback::with(before_signing(wallet, &authorizable)?);
-    let signed = piggyback.explain(sign_tied(wallet, payment, &authorizable, &piggyback, interrupts).await);
+    let before = before_signing(wallet, &authorizable)?;
+    let (piggyback, kept) = match wallet.holdings.authenticator(authorizable.card().handle()) {
+        // Its own state is saved durably before every signature: one commit for both.
+        Some(AuthenticatorKind::Software) => (Piggyback::with(before), Ok(())),
+        // A security key saves nothing here.
+        _ => {
+            let kept = wallet.vault.write(|store| store.commit(before, Durability::Durable)).await;
+            (Piggyback::default(), kept.map(|_| ()))
+        }
+    };
+    let signed = match kept {
+        Ok(()) => sign_tied(wallet, payment, &authorizable, &piggyback, interrupts).await,
+        Err(error) => Err(error),
+    };
+    let signed = piggyback.explain(signed);
     let mut changes = payment.changes.borrow_mut();
     piggyback.add_lazy(&mut changes);
     if signed.is_err() && wallet.holdings.ledger()?.release(&authorizable) && piggyback.is_committed() {
@@ -69,7 +84,6 @@ async fn sign_tied(
     let internal = |text: String| Error::new(ErrorName::Internal, text);
     let card = authorizable.card();
     let agent = payment.agent().ok_or_else(|| Error::new(ErrorName::NoAgent, "the agent went away"))?;
-    let kind = authenticator_of(wallet, card)?;
 
     // AD (section 4.2).
     let time_stamp = clock::time_stamp(clock::now_ms())
@@ -79,15 +93,17 @@ async fn sign_tied(
         .map_err(|error| internal(error.to_string()))?;
 
     // SAD (section 4.3): authenticatorGetAssertion over SHA-256(AD).
-    let ceremony = GetAssertion::new(assertion_request(card, data.client_data_hash())?);
+    let request = assertion_request(card, data.client_data_hash())?;
+    let source = authenticator_of(wallet, card, &request, piggyback).await?;
+    let work = move |stage: &mut Stage| {
+        let mut device = source.open(stage)?.device;
+        assert(stage, &mut *device, &request).map_err(|error| refusal(&error))
+    };
     let subject = Subject {
-        authenticator: kind,
         rp_id: Some(card.credential().rp_id.as_str().to_owned()),
-        purpose: "use",
         payment: Some(payment.path.clone()),
     };
-    let device = opener(kind, &wallet.vault, piggyback);
-    let assertion = conduct(ceremony, device, &subject, &agent, interrupts).await?;
+    let assertion = conduct(work, &subject, wallet, &agent, interrupts).await?;
     let signed = data
         .signed(assertion.authenticator_data, assertion.signature)
         .map_err(|error| Error::new(ErrorName::AuthenticatorFailed, error.to_string()))?;
@@ -96,14 +112,40 @@ async fn sign_tied(
     seal(&signed, card)
 }
 
-fn authenticator_of(wallet: &Wallet, card: &Card) -> Result<Kind, Error> {
-    let kind = wallet.holdings.authenticator(card.handle()).and_then(Kind::of_card);
-    kind.ok_or_else(|| {
-        Error::new(
+/// The ceremony. Where the authenticator wants another PIN, that is changed before, at the same device.
+fn assert(
+    stage: &mut Stage,
+    device: &mut dyn Device,
+    request: &AssertionRequest,
+) -> Result<Assertion, ctap_core::Error> {
+    match stage.run(GetAssertion::new(request.clone()), device) {
+        Err(ctap_core::Error::PinChangeRequired) => {
+            stage.run_for("current", ChangePin::new(), device)?;
+            stage.run(GetAssertion::new(request.clone()), device)
+        }
+        signed => signed,
+    }
+}
+
+/// Where the card's key is. A security key may be used over USB as well as NFC, whichever it was enrolled over.
+async fn authenticator_of(
+    wallet: &Wallet,
+    card: &Card,
+    request: &AssertionRequest,
+    piggyback: &Piggyback,
+) -> Result<Source, Error> {
+    match wallet.holdings.authenticator(card.handle()) {
+        Some(AuthenticatorKind::Software) => Ok(Source::platform(Platform::Software, wallet, piggyback)),
+        Some(AuthenticatorKind::Usb | AuthenticatorKind::Nfc) => {
+            let holder =
+                Wanted::Holder { rp_id: request.rp_id.clone(), credential_id: request.credential_id.clone() };
+            Source::keys(wallet, holder).await
+        }
+        Some(AuthenticatorKind::Tpm) | None => Err(Error::new(
             ErrorName::NoAuthenticator,
             "this version can't use the authenticator that holds the card's key",
-        )
-    })
+        )),
+    }
 }
 
 fn assertion_request(card: &Card, client_data_hash: [u8; 32]) -> Result<AssertionRequest, Error> {

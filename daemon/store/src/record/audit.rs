@@ -46,6 +46,8 @@ pub enum AuditKind {
     PinBlocked,
     /// A setting was changed.
     SettingChanged,
+    /// All keys of an authenticator were deleted.
+    AuthenticatorReset,
 }
 
 /// One event.
@@ -77,7 +79,7 @@ pub struct AuditEntry {
 }
 
 impl AuditKind {
-    const ALL: [(Self, i64, &'static str); 18] = [
+    const ALL: [(Self, i64, &'static str); 19] = [
         (Self::WalletCreated, 1, "wallet-created"),
         (Self::SlotAdded, 2, "slot-added"),
         (Self::SlotRemoved, 3, "slot-removed"),
@@ -96,6 +98,7 @@ impl AuditKind {
         (Self::PinChanged, 16, "pin-changed"),
         (Self::PinBlocked, 17, "pin-blocked"),
         (Self::SettingChanged, 18, "setting-changed"),
+        (Self::AuthenticatorReset, 19, "authenticator-reset"),
     ];
 
     /// The word for it.

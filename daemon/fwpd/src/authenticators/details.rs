@@ -1,0 +1,110 @@
+//! What an authenticator says of itself, asked anew.
+
+use ctap_core::ceremony::get_info;
+use ctap_core::messages::{
+    ClientPinRequest, ClientPinResponse, ClientPinSubcommand, GetInfo, Request, Response,
+};
+use ctap_core::transport::{CancelToken, Device};
+use fwp_dbus::types::{AuthenticatorDetails, PinStatus};
+use fwp_dbus::{Error, ErrorName};
+
+use super::keys::harmless_all;
+use super::{Piggyback, Which, uuid};
+use crate::ceremonies::refusal;
+use crate::wallets::Wallet;
+
+/// Opens an authenticator and asks it something, on another thread; nobody is asked to touch anything.
+///
+/// # Errors
+/// What keeps it from being opened, and what it is asked with.
+pub(crate) async fn ask<T: Send + 'static>(
+    which: &Which,
+    wallet: &Wallet,
+    question: impl FnOnce(&mut dyn Device) -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let (which, vault, keys) = (which.clone(), wallet.vault.clone(), wallet.context.keys.clone());
+    let asked = tokio::task::spawn_blocking(move || {
+        let mut device = match which {
+            Which::Platform(platform) => platform.open(&vault, &Piggyback::default())?,
+            Which::Key(key) => keys.here().open(key.id).map_err(|error| refusal(&error))?,
+        };
+        question(&mut *device)
+    });
+    asked.await.unwrap_or_else(|error| Err(Error::new(ErrorName::Internal, error.to_string())))
+}
+
+/// How it stands with the PIN.
+///
+/// # Errors
+/// What the device fails with.
+pub(crate) fn pin_status(device: &mut dyn Device) -> Result<PinStatus, Error> {
+    in_session(device, |device| {
+        let info = get_info(device, &CancelToken::new()).map_err(|error| refusal(&error))?;
+        pin_status_of(&info, device)
+    })
+}
+
+/// Everything that it says.
+///
+/// # Errors
+/// What the device fails with.
+pub(crate) fn details(device: &mut dyn Device) -> Result<AuthenticatorDetails, Error> {
+    in_session(device, |device| {
+        let info = get_info(device, &CancelToken::new()).map_err(|error| refusal(&error))?;
+        let pin = pin_status_of(&info, device)?;
+        Ok(AuthenticatorDetails {
+            aaguid: uuid(info.aaguid),
+            versions: harmless_all(&info.versions),
+            extensions: harmless_all(&info.extensions),
+            transports: harmless_all(&info.transports),
+            options: harmless_all(&info.options.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>())
+                .into_iter()
+                .zip(info.options.iter().map(|(_, value)| *value))
+                .collect(),
+            algorithms: info.algorithms.clone(),
+            pin_protocols: info.pin_uv_auth_protocols.clone(),
+            pin_set: pin.set,
+            pin_blocked: pin.blocked,
+            pin_change_required: info.force_pin_change,
+            pin_retries: pin.retries,
+            pin_min_length: pin.min_length,
+            remaining_slots: info.remaining_discoverable_credentials,
+            firmware_version: info.firmware_version,
+            max_message_size: info.max_msg_size,
+        })
+    })
+}
+
+fn in_session<T>(
+    device: &mut dyn Device,
+    work: impl FnOnce(&mut dyn Device) -> Result<T, Error>,
+) -> Result<T, Error> {
+    device.begin().map_err(|error| refusal(&error.into()))?;
+    let done = work(device);
+    device.end();
+    done
+}
+
+fn pin_status_of(info: &GetInfo, device: &mut dyn Device) -> Result<PinStatus, Error> {
+    let min_length = info.min_pin_code_points();
+    let set = info.option("clientPin") == Some(true);
+    // A key without a PIN (or without any notion of one) may refuse to count attempts.
+    if info.option("clientPin").is_none() {
+        return Ok(PinStatus { set, retries: 0, min_length, blocked: false });
+    }
+    let nonsense = |error: String| Error::new(ErrorName::AuthenticatorFailed, error);
+    let request =
+        ClientPinRequest { protocol: info.protocol(), subcommand: ClientPinSubcommand::GetPinRetries };
+    let response = device
+        .transact(&Request::ClientPin(request).encode(), &mut |_| {}, &CancelToken::new())
+        .map_err(|error| refusal(&error.into()))?;
+    let response = ClientPinResponse::decode(&response)
+        .map_err(|error| nonsense(error.to_string()))?
+        .map_err(|status| nonsense(status.to_string()));
+    let retries = match response {
+        Ok(response) => u32::try_from(response.pin_retries.unwrap_or_default()).unwrap_or(u32::MAX),
+        Err(error) if set => return Err(error),
+        Err(_) => 0,
+    };
+    Ok(PinStatus { set, retries, min_length, blocked: set && retries == 0 })
+}

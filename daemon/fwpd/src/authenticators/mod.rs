@@ -1,0 +1,168 @@
+//! Authenticators: this computer's own, and the security keys that are plugged in or lie on a reader.
+//!
+//! * `platform`: this computer's; its state is in the store.
+//! * `keys`: security keys, as far as the wallet's user may use them (`crate::seats`).
+//! * `source`: where the device of a ceremony comes from, opened on the ceremony's thread.
+//! * `object`: `Authenticator1`; `details`: what an authenticator says of itself; `pin` and `reset`: what is done to it.
+//! * `watch`: who is told of keys that come and go.
+
+mod details;
+mod keys;
+mod object;
+mod pin;
+mod platform;
+mod reset;
+mod source;
+mod watch;
+
+use ctap_core::transport::TransportKind;
+use fwp_dbus::interfaces::AUTHENTICATOR_PREFIX;
+use fwp_dbus::types::AuthenticatorInfo;
+use fwp_dbus::{Error, ErrorName};
+use fwp_store::record::AuthenticatorKind;
+use zbus::OwnedObjectPath;
+
+pub(crate) use ctap_authenticator::Os;
+use keys::KeyPath;
+pub(crate) use keys::{SecurityKeys, any_shown};
+pub(crate) use object::AuthenticatorObject;
+pub(crate) use platform::{Piggyback, Platform, settle};
+pub(crate) use source::Source;
+pub(crate) use watch::Watchers;
+
+use crate::seats;
+use crate::wallets::Wallet;
+
+/// WebAuthn's words for where an authenticator is.
+pub(crate) const PLATFORM: &str = "platform";
+/// As [`PLATFORM`]: a security key.
+pub(crate) const CROSS_PLATFORM: &str = "cross-platform";
+
+/// An authenticator as the user is shown it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Shown {
+    /// `software`, `tpm`, `usb`, `nfc`, or `key` for any security key.
+    pub(crate) kind: String,
+    /// For people, without treacherous characters.
+    pub(crate) name: String,
+}
+
+/// An authenticator that there is, for one user.
+#[derive(Debug, Clone)]
+pub(crate) enum Which {
+    /// This computer's.
+    Platform(Platform),
+    /// A security key.
+    Key(Box<ctap_client::Found>),
+}
+
+impl Which {
+    /// The authenticator with this path, if there is one that the wallet's user may use.
+    pub(crate) async fn at(wallet: &Wallet, path: &str) -> Option<Self> {
+        let id = path.strip_prefix(AUTHENTICATOR_PREFIX)?.strip_prefix('/')?;
+        if let Some(platform) = Platform::ALL.into_iter().find(|platform| platform.as_str() == id) {
+            return Some(Self::Platform(platform));
+        }
+        keys::find(wallet, KeyPath::parse(id)?).await.map(|key| Self::Key(Box::new(key)))
+    }
+
+    /// Its object's path.
+    pub(crate) fn path(&self) -> String {
+        match self {
+            Self::Platform(platform) => platform.path(),
+            Self::Key(key) => KeyPath::of(key).to_string(),
+        }
+    }
+
+    /// Its properties.
+    pub(crate) fn info(&self) -> AuthenticatorInfo {
+        match self {
+            Self::Platform(platform) => platform.info(),
+            Self::Key(key) => keys::info(key),
+        }
+    }
+
+    /// As the user is shown it.
+    pub(crate) fn shown(&self) -> Shown {
+        match self {
+            Self::Platform(platform) => platform.shown(),
+            Self::Key(key) => keys::shown(&key.description),
+        }
+    }
+}
+
+/// A card's authenticator, as it stands in dictionaries.
+pub(crate) fn kind_of_card(kind: AuthenticatorKind) -> &'static str {
+    match kind {
+        AuthenticatorKind::Software => "software",
+        AuthenticatorKind::Tpm => "tpm",
+        AuthenticatorKind::Usb => "usb",
+        AuthenticatorKind::Nfc => "nfc",
+    }
+}
+
+/// The authenticators that there are for the wallet's user.
+///
+/// # Errors
+/// `Internal`, if a path were none.
+pub(crate) async fn list(wallet: &Wallet) -> Result<Vec<(OwnedObjectPath, AuthenticatorInfo)>, Error> {
+    let platform = Platform::ALL.into_iter().map(Which::Platform);
+    let keys = keys::visible(wallet).await.into_iter().map(|key| Which::Key(Box::new(key)));
+    platform.chain(keys).map(|one| Ok((object_path(&one.path())?, one.info()))).collect()
+}
+
+/// How it stands with security keys: what is missing and what to do, where something is.
+pub(crate) struct Transports {
+    pub(crate) usb: Option<String>,
+    pub(crate) nfc: Option<String>,
+    /// Why the wallet's user may use none.
+    pub(crate) plugs: Option<String>,
+}
+
+/// How it stands with security keys.
+pub(crate) async fn transports(wallet: &Wallet) -> Transports {
+    let listing = wallet.context.keys.list().await;
+    let problem = |kind| {
+        let of = listing.unavailable.iter().find(|(other, _)| *other == kind);
+        of.map(|(_, error)| error.to_string())
+    };
+    let plugs = seats::plugs(&wallet.context, wallet.uid).await;
+    Transports {
+        usb: problem(TransportKind::Usb),
+        nfc: problem(TransportKind::Nfc),
+        plugs: plugs.err().map(|error| error.message),
+    }
+}
+
+fn object_path(path: &str) -> Result<OwnedObjectPath, Error> {
+    OwnedObjectPath::try_from(path.to_owned())
+        .map_err(|error| Error::new(ErrorName::Internal, error.to_string()))
+}
+
+/// Whether a security key is there that the wallet's user may use for payments.
+pub(crate) async fn has_usable_key(wallet: &Wallet) -> bool {
+    keys::visible(wallet).await.iter().any(|key| keys::problem(key).is_empty())
+}
+
+/// An AAGUID as it is written.
+fn uuid(bytes: [u8; 16]) -> String {
+    let hex = data_encoding::HEXLOWER.encode(&bytes);
+    let mut text = String::with_capacity(36);
+    for (at, digit) in hex.chars().enumerate() {
+        if [8, 12, 16, 20].contains(&at) {
+            text.push('-');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn aaguids_are_written_as_uuids() {
+        assert_eq!(uuid(ctap_authenticator::software::AAGUID), "e24d570b-af0a-43a6-af39-847134ed4840");
+    }
+}

@@ -1,0 +1,117 @@
+//! `Authenticator1`.
+
+use std::rc::Rc;
+
+use ctap_core::transport::Device;
+use fwp_dbus::Error;
+use fwp_dbus::interfaces::{AUTHENTICATOR, Interface};
+use zbus::Message;
+
+use super::details::{ask, details, pin_status};
+use super::pin::PinChange;
+use super::{Which, object_path, reset};
+use crate::call::{Call, Failure};
+use crate::ceremonies::refusal;
+use crate::objects::{Object, Properties, variant};
+use crate::wallets::Wallet;
+
+/// The object of one authenticator for one user.
+#[derive(Debug)]
+pub(crate) struct AuthenticatorObject {
+    wallet: Rc<Wallet>,
+    which: Which,
+}
+
+impl AuthenticatorObject {
+    /// The object.
+    pub(crate) fn new(wallet: Rc<Wallet>, which: Which) -> Self {
+        Self { wallet, which }
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut dyn Device) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        ask(&self.which, &self.wallet, question).await
+    }
+
+    /// Begins to set or change the PIN; the outcome goes to the caller by signal.
+    async fn begin_pin(&self, change: PinChange, call: &Call) -> Result<Message, Failure> {
+        let agent = self.wallet.agents.serving(&call.caller.name)?;
+        let turn = self.wallet.floor.take()?;
+        change.check(&self.which, &self.wallet).await?;
+        let path = object_path(&self.which.path())?;
+        let (wallet, which, caller) = (Rc::clone(&self.wallet), self.which.clone(), call.caller.name.clone());
+        tokio::task::spawn_local(async move {
+            let end = change.carry_out(&which, &wallet, &agent, &caller).await;
+            turn.end(&end);
+            wallet.context.tell_end(&caller, &path, AUTHENTICATOR, "PinFinished", &end).await;
+        });
+        call.reply(&())
+    }
+
+    /// Begins to reset; the outcome goes to the caller by signal.
+    fn begin_reset(&self, call: &Call) -> Result<Message, Failure> {
+        let agent = self.wallet.agents.serving(&call.caller.name)?;
+        let turn = self.wallet.floor.take()?;
+        let path = object_path(&self.which.path())?;
+        let (wallet, which, caller) = (Rc::clone(&self.wallet), self.which.clone(), call.caller.name.clone());
+        tokio::task::spawn_local(async move {
+            let end = reset::reset(&which, &wallet, &agent, &caller).await;
+            turn.end(&end);
+            if end.is_ok() {
+                agent.status("reset", &fwp_dbus::types::StatusDetails::default()).await;
+            }
+            wallet.context.tell_end(&caller, &path, AUTHENTICATOR, "ResetFinished", &end).await;
+        });
+        call.reply(&())
+    }
+}
+
+impl Object for AuthenticatorObject {
+    const INTERFACE: Interface = AUTHENTICATOR;
+
+    async fn call(&self, member: &str, call: &Call) -> Result<Message, Failure> {
+        match member {
+            "PinStatus" => {
+                call.args::<()>()?;
+                call.reply(&self.ask(pin_status).await?)
+            }
+            "Info" => {
+                call.args::<()>()?;
+                call.reply(&self.ask(details).await?)
+            }
+            "Wink" => {
+                call.args::<()>()?;
+                self.ask(|device| device.wink().map_err(|error| refusal(&error.into()))).await?;
+                call.reply(&())
+            }
+            "SetPin" => {
+                call.args::<()>()?;
+                self.begin_pin(PinChange::Set, call).await
+            }
+            "ChangePin" => {
+                call.args::<()>()?;
+                self.begin_pin(PinChange::Change, call).await
+            }
+            "Reset" => {
+                call.args::<()>()?;
+                self.begin_reset(call)
+            }
+            _ => Err(Failure::UnknownMethod),
+        }
+    }
+
+    fn properties(&self) -> Result<Properties, Failure> {
+        let info = self.which.info();
+        Ok(vec![
+            ("Kind", variant(info.kind)?),
+            ("Attachment", variant(info.attachment)?),
+            ("Name", variant(info.name)?),
+            ("Aaguid", variant(info.aaguid)?),
+            ("Versions", variant(info.versions)?),
+            ("Usable", variant(info.usable)?),
+            ("Problem", variant(info.problem)?),
+        ])
+    }
+}

@@ -1,0 +1,118 @@
+//! Whose security keys these are. A machine may have several seats, each with its own screen and plugs; on a seat, only its
+//! active user's wallet may use the keys plugged in there. On a session's bus the kernel decides (udev's `uaccess`
+//! gives hidraw nodes to the active user); the system's daemon may open all of them and asks logind.
+
+use std::time::Duration;
+
+use fwp_dbus::{Error, ErrorName};
+use zbus::{Connection, OwnedObjectPath, OwnedVariant};
+
+use crate::call::Uid;
+use crate::config::Seats;
+use crate::context::{Bus, Context};
+
+const LOGIND: &str = "org.freedesktop.login1";
+const MANAGER_PATH: &str = "/org/freedesktop/login1";
+const MANAGER: &str = "org.freedesktop.login1.Manager";
+const SEAT: &str = "org.freedesktop.login1.Seat";
+const SESSION: &str = "org.freedesktop.login1.Session";
+
+/// How long logind may take. It is on the same machine, and waits for nobody.
+const DEADLINE: Duration = Duration::from_secs(3);
+
+/// Whose plugs a user may use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Plugs {
+    /// It isn't for this daemon to decide.
+    All,
+    /// Those of the seats where the user is active; never none.
+    Of(Vec<String>),
+}
+
+impl Plugs {
+    /// Whether those of this seat.
+    pub(crate) fn has(&self, seat: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Of(seats) => seats.iter().any(|active| active == seat),
+        }
+    }
+}
+
+/// Which plugs the user may use now.
+///
+/// # Errors
+/// `NoAuthenticator`, saying why there is none and what to do.
+pub(crate) async fn plugs(context: &Context, uid: Uid) -> Result<Plugs, Error> {
+    if context.bus == Bus::Session || context.config.keys.seats == Seats::Ignore {
+        return Ok(Plugs::All);
+    }
+    let refused = |text: String| Err(Error::new(ErrorName::NoAuthenticator, text));
+    match tokio::time::timeout(DEADLINE, active_seats(&context.connection, uid)).await {
+        Ok(Ok(seats)) if seats.is_empty() => refused(
+            "security keys belong to whoever sits before the machine, and no session of yours is active on a seat: log in there".to_owned(),
+        ),
+        Ok(Ok(seats)) => Ok(Plugs::Of(seats)),
+        Ok(Err(error)) => refused(format!(
+            "nobody tells who sits before the machine, so no security key is used (systemd-logind: {error}); on a machine without logind, the administrator sets `seats = \"ignore\"` in the section [keys] of fwpd's configuration"
+        )),
+        Err(_) => refused("systemd-logind does not answer: try again".to_owned()),
+    }
+}
+
+/// Whether the user may use what is plugged in at `seat`, now.
+///
+/// # Errors
+/// `NoAuthenticator`.
+pub(crate) async fn may_use(context: &Context, uid: Uid, seat: &str) -> Result<(), Error> {
+    if plugs(context, uid).await?.has(seat) {
+        Ok(())
+    } else {
+        Err(Error::new(ErrorName::NoAuthenticator, "the security key is plugged in at another user's seat"))
+    }
+}
+
+async fn active_seats(connection: &Connection, uid: Uid) -> zbus::Result<Vec<String>> {
+    let reply = connection.call_method(Some(LOGIND), MANAGER_PATH, Some(MANAGER), "ListSeats", &()).await?;
+    let seats: Vec<(String, OwnedObjectPath)> = reply.body().deserialize()?;
+    let mut active = Vec::new();
+    for (seat, path) in seats {
+        let session = property(connection, &path, SEAT, "ActiveSession").await?;
+        let (session, path) = <(String, OwnedObjectPath)>::try_from(session)?;
+        // An empty name where there is none.
+        if session.is_empty() {
+            continue;
+        }
+        // A session may have ended between the two questions.
+        let Ok(user) = property(connection, &path, SESSION, "User").await else { continue };
+        let (user, _) = <(u32, OwnedObjectPath)>::try_from(user)?;
+        if user == uid {
+            active.push(seat);
+        }
+    }
+    Ok(active)
+}
+
+async fn property(
+    connection: &Connection,
+    path: &OwnedObjectPath,
+    interface: &str,
+    name: &str,
+) -> zbus::Result<OwnedVariant> {
+    let properties = Some("org.freedesktop.DBus.Properties");
+    let reply = connection.call_method(Some(LOGIND), path, properties, "Get", &(interface, name)).await?;
+    reply.body().deserialize()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plugs_of_other_seats_are_not_there() {
+        assert!(Plugs::All.has("seat7"));
+        let mine = Plugs::Of(vec!["seat0".to_owned()]);
+        assert!(mine.has("seat0"));
+        assert!(!mine.has("seat1") && !mine.has(""));
+    }
+}
