@@ -16,7 +16,7 @@ const MAX_NAME: usize = 64;
 /// # Errors
 /// [`TransportError::Unavailable`] with the remedy, where there is no pcscd or it lets nobody in.
 pub(crate) fn connect() -> Result<Context, TransportError> {
-    Context::establish(Scope::System).map_err(of_pcsc)
+    Context::establish(Scope::System).map_err(of_service)
 }
 
 /// One reader at one moment.
@@ -99,7 +99,15 @@ fn sanitised(name: &str) -> String {
     name.chars().take(MAX_NAME).map(harmless).collect()
 }
 
-/// What an error of PC/SC means here.
+/// What an error of PC/SC means that came of no reader in particular: where the line is broken, it is the one to pcscd.
+pub(crate) fn of_service(error: Error) -> TransportError {
+    match error {
+        Error::CommError | Error::InvalidHandle | Error::NotTransacted => of_pcsc(Error::NoService),
+        error => of_pcsc(error),
+    }
+}
+
+/// What an error of PC/SC means that came of a card or its reader.
 pub(crate) fn of_pcsc(error: Error) -> TransportError {
     let unavailable = |text: &str| TransportError::Unavailable(text.to_owned());
     match error {

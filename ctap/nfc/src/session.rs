@@ -130,14 +130,24 @@ fn serve(reader: &CString, id: &str, work: &Receiver<Vec<u8>>, report: &Sender<E
         }
     };
     let mut buffer = vec![0; MAX_BUFFER_SIZE_EXTENDED];
+    // The reset ends what is under way in the card: the selection, a pinUvAuthToken.
+    let mut disposition = Disposition::ResetCard;
     while let Ok(apdu) = work.recv() {
-        let answer = card.transmit(&apdu, &mut buffer).map(<[u8]>::to_vec);
+        let answer = match card.transmit(&apdu, &mut buffer) {
+            // Some drivers say nothing at all of a card that leaves meanwhile.
+            Ok([]) => Err(Error::RemovedCard),
+            answer => answer.map(<[u8]>::to_vec),
+        };
+        if answer.is_err() {
+            // A card that has left can't be reset, and pcscd, once it has tried, takes the next one for mute or absent
+            // until that is lifted too. Left alone, pcscd takes its power away by itself.
+            disposition = Disposition::LeaveCard;
+        }
         if report.send(Event::Answer(answer)).is_err() {
             break;
         }
     }
-    // The reset ends what is under way in the card: the selection, a pinUvAuthToken. A card that is gone needs none.
-    let _ = card.disconnect(Disposition::ResetCard);
+    let _ = card.disconnect(disposition);
 }
 
 /// Exclusive: a program between two of our commands could select another applet.

@@ -1,7 +1,7 @@
 //! Readers and the cards on them, as a transport.
 
 use crate::device::{Limits, NfcDevice, NotSelected, Selected};
-use crate::reader::{Reader, connect, of_pcsc, readers};
+use crate::reader::{Reader, connect, of_service, readers};
 use crate::session::Leaving;
 use crate::watcher::NfcWatcher;
 use ctap_core::transport::{Device, DeviceDescription, Transport, TransportError, TransportKind, Watcher};
@@ -75,33 +75,30 @@ impl Shared {
         self.cards.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn is_fido(&self, reader: &Reader, id: &str) -> bool {
+    fn is_fido(&self, reader: &Reader, id: &str) -> Result<bool, TransportError> {
         let known = self.cards().get(id).copied();
         let card = match known {
-            Some(Card::Fido) => return true,
-            Some(Card::Other) => return false,
-            Some(Card::Busy) | None => self.ask(reader, id),
+            Some(Card::Fido | Card::Other) => known,
+            Some(Card::Busy) | None => self.ask(reader, id)?,
         };
         self.cards().extend(card.map(|card| (id.to_owned(), card)));
-        card == Some(Card::Fido)
+        Ok(card == Some(Card::Fido))
     }
 
     /// Selects the FIDO applet to see whether it is there. `None` if the card left meanwhile.
-    fn ask(&self, reader: &Reader, id: &str) -> Option<Card> {
-        let leaving = match self.open(&reader.name, id) {
-            Ok(selected) => {
-                // Until it is free again, so that who opens it next does not find it in use.
-                selected.leave().wait(self.limits.select);
-                return Some(Card::Fido);
-            }
-            Err((NotSelected::Failed(TransportError::Gone), _)) => return None,
-            Err((NotSelected::Failed(TransportError::Busy), _)) => return Some(Card::Busy),
-            Err((NotSelected::NotFido | NotSelected::Failed(_), leaving)) => leaving,
+    fn ask(&self, reader: &Reader, id: &str) -> Result<Option<Card>, TransportError> {
+        let (card, leaving) = match self.open(&reader.name, id) {
+            Ok(selected) => (Some(Card::Fido), Some(selected.leave())),
+            Err((NotSelected::Failed(TransportError::Gone), leaving)) => (None, leaving),
+            Err((NotSelected::Failed(TransportError::Busy), leaving)) => (Some(Card::Busy), leaving),
+            Err((NotSelected::Failed(error @ TransportError::Unavailable(_)), _)) => return Err(error),
+            Err((NotSelected::NotFido | NotSelected::Failed(_), leaving)) => (Some(Card::Other), leaving),
         };
         if let Some(leaving) = leaving {
+            // Until it is free again, so that who opens it next does not find it in use.
             leaving.wait(self.limits.select);
         }
-        Some(Card::Other)
+        Ok(card)
     }
 }
 
@@ -113,26 +110,25 @@ impl Transport for NfcTransport {
     fn devices(&self) -> Result<Vec<DeviceDescription>, TransportError> {
         let context = connect()?;
         let there: Vec<_> = readers(&context)
-            .map_err(of_pcsc)?
+            .map_err(of_service)?
             .into_iter()
             .filter_map(|reader| reader.card_id().map(|id| (reader, id)))
             .collect();
         self.0.cards().retain(|id, _| there.iter().any(|(_, there)| there == id));
-        let fido = there.into_iter().filter(|(reader, id)| self.0.is_fido(reader, id));
-        Ok(fido
-            .map(|(reader, id)| DeviceDescription {
-                kind: TransportKind::Nfc,
-                id,
-                name: reader.shown_name(),
-                seat: SEAT.to_owned(),
-            })
-            .collect())
+        let mut devices = Vec::new();
+        for (reader, id) in there {
+            if self.0.is_fido(&reader, &id)? {
+                let (name, seat) = (reader.shown_name(), SEAT.to_owned());
+                devices.push(DeviceDescription { kind: TransportKind::Nfc, id, name, seat });
+            }
+        }
+        Ok(devices)
     }
 
     fn open(&self, id: &str) -> Result<Box<dyn Device>, TransportError> {
         let context = connect()?;
         let reader = readers(&context)
-            .map_err(of_pcsc)?
+            .map_err(of_service)?
             .into_iter()
             .find(|reader| reader.card_id().as_deref() == Some(id))
             .ok_or(TransportError::Gone)?;

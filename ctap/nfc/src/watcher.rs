@@ -2,7 +2,7 @@
 //!
 //! The thread that waits sleeps in pcsc-lite's library, which wakes by itself once a minute to register anew with pcscd.
 
-use crate::reader::{Reader, connect, of_pcsc, readers, wait_for_change};
+use crate::reader::{Reader, connect, of_service, readers, wait_for_change};
 use crate::transport::Shared;
 use ctap_core::transport::{CancelToken, TransportError, Watcher};
 use pcsc::{Context, Error};
@@ -45,7 +45,7 @@ impl NfcWatcher {
                 }
                 // One of them left between being listed and being looked at.
                 Err(Error::UnknownReader) => {}
-                Err(error) => return Err(of_pcsc(error)),
+                Err(error) => return Err(of_service(error)),
             }
         }
     }
@@ -74,7 +74,7 @@ impl Watcher for NfcWatcher {
             let result = self.waiting.around(cancel, || wait_for_change(&self.context, &readers));
             match result {
                 Ok(()) | Err(Error::Cancelled | Error::UnknownReader | Error::Timeout) => {}
-                Err(error) => return Err(of_pcsc(error)),
+                Err(error) => return Err(of_service(error)),
             }
         }
     }

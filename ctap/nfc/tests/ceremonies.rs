@@ -54,7 +54,9 @@ fn enrolls_and_pays_with_short_apdus_in_chains() {
 
 #[test]
 fn enrolls_and_pays_with_extended_apdus() {
-    let Some(log) = enroll_and_pay("enrolls_and_pays_with_extended_apdus", &Manners::default()) else { return };
+    let Some(log) = enroll_and_pay("enrolls_and_pays_with_extended_apdus", &Manners::default()) else {
+        return;
+    };
     assert!(has_extended(&log));
     assert!(!instructions(&log).contains(&CHAIN_LINK));
 }
@@ -182,7 +184,10 @@ fn a_card_that_is_lifted_in_mid_ceremony_is_gone_and_another_one_when_it_is_back
         let after = wait_for(&transport, 1).remove(0);
         assert_ne!(before.id, after.id);
         assert_eq!(transport.open(&before.id).err(), Some(TransportError::Gone));
-        assert_eq!(get_info(device.as_mut(), &CancelToken::new()).err(), Some(Error::Transport(TransportError::Gone)));
+        assert_eq!(
+            get_info(device.as_mut(), &CancelToken::new()).err(),
+            Some(Error::Transport(TransportError::Gone))
+        );
         pay(transport.open(&after.id).unwrap().as_mut(), &credential).unwrap();
     });
 }

@@ -115,3 +115,55 @@ fn a_card_that_is_silent_at_select_is_not_listed_and_asked_once() {
         assert_eq!(asked.apdus().len(), 1);
     });
 }
+
+#[test]
+fn generated_wrong_answers_end_in_an_error_each_and_the_next_command_is_tried_anew() {
+    let name = "generated_wrong_answers_end_in_an_error_each_and_the_next_command_is_tried_anew";
+    pcscd::run(name, |pcscd| {
+        // xorshift: the same answers in every run.
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut random = move |below: u64| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            usize::try_from(state % below).unwrap()
+        };
+        let statuses: [[u8; 2]; 10] = [
+            [0x90, 0x00],
+            [0x91, 0x00],
+            [0x61, 0x00],
+            [0x61, 0x07],
+            [0x6c, 0x09],
+            [0x67, 0x00],
+            [0x6d, 0x00],
+            [0x6e, 0x00],
+            [0x69, 0x85],
+            [0xff, 0xff],
+        ];
+        let card = Scripted::new(move |apdu: &[u8]| {
+            if apdu[1] == SELECT {
+                return Reply::Apdu(b"FIDO_2_0\x90\x00".to_vec());
+            }
+            let mut answer: Vec<u8> = (0..random(300)).map(|_| random(256) as u8).collect();
+            // One in eight stays without a status word of ours.
+            if random(8) > 0 {
+                answer.extend(statuses[random(10)]);
+            }
+            answer.extend(if answer.is_empty() { &[0_u8][..] } else { &[] });
+            Reply::Apdu(answer)
+        });
+        let log = card.log();
+        let _laid = vpcd::lay(card, pcscd.port(0)).unwrap();
+        let mut device = common::open_only(&transport());
+        for _ in 0..40 {
+            let before = log.apdus().len();
+            let error = get_info(device.as_mut(), &CancelToken::new()).unwrap_err();
+            let typed = matches!(
+                error,
+                Error::Transport(TransportError::Framing(_)) | Error::Response { .. } | Error::Status { .. }
+            );
+            assert!(typed, "{error:?}");
+            assert!(log.apdus().len() > before + 1, "the applet was selected anew");
+        }
+    });
+}

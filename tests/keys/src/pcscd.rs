@@ -14,9 +14,9 @@ use tempfile::TempDir;
 /// Says that this process is inside.
 const INSIDE: &str = "VIRTUAL_KEYS_INSIDE";
 const SOCKET: &str = "/run/pcscd/pcscd.comm";
+/// An ordinary user's may lack sbin.
+const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 const DRIVER: &str = "/usr/lib/pcsc/drivers/serial/libifdvpcd.so";
-/// The readers that one entry in pcscd's configuration makes.
-const SLOTS: u16 = 2;
 
 /// Runs `test` with a pcscd of its own that has two readers. `name` is the name of the calling test, as `cargo test`
 /// prints it.
@@ -65,8 +65,10 @@ fn prepare() {
 }
 
 fn must(command: &mut Command, package: &str) {
-    let status =
-        command.status().unwrap_or_else(|error| panic!("{command:?} (Debian package {package}): {error}"));
+    let status = command
+        .env("PATH", PATH)
+        .status()
+        .unwrap_or_else(|error| panic!("{command:?} (Debian package {package}): {error}"));
     assert!(status.success(), "{command:?}: {status}");
 }
 
@@ -83,12 +85,15 @@ impl Pcscd {
             "{DRIVER} is missing: install the Debian package vsmartcard-vpcd"
         );
         let config = tempfile::tempdir().expect("a temporary directory");
-        let pcscd = Self { config, process: None };
-        pcscd.configure(0);
-        pcscd
+        let channel = format!("0x{PORT:X}");
+        let entry = format!(
+            "FRIENDLYNAME \"Virtual PCD\"\nDEVICENAME /dev/null:{channel}\nLIBPATH {DRIVER}\nCHANNELID {channel}\n"
+        );
+        fs::write(config.path().join("vpcd"), entry).expect("pcscd's configuration");
+        Self { config, process: None }
     }
 
-    /// The port for [`crate::vpcd::lay`] of reader 0, 1; of 2, 3 as well after [`add_readers`](Self::add_readers).
+    /// The port for [`crate::vpcd::lay`] of reader 0 or 1.
     pub fn port(&self, reader: u16) -> u16 {
         PORT + reader
     }
@@ -99,7 +104,7 @@ impl Pcscd {
         let process = Command::new("setpriv")
             .args(["--pdeathsig", "KILL", "pcscd", "--foreground", "--critical", "--config"])
             .arg(self.config.path())
-            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("PATH", PATH)
             .stdout(Stdio::null())
             .spawn()
             .expect("setpriv (Debian package util-linux)");
@@ -115,36 +120,6 @@ impl Pcscd {
             // What a pcscd that is killed leaves would look like one.
             let _ = fs::remove_dir_all("/run/pcscd");
         }
-    }
-
-    /// Plugs in two more readers.
-    pub fn add_readers(&self) {
-        self.configure(SLOTS);
-        self.read_configuration();
-    }
-
-    /// Unplugs them.
-    pub fn remove_readers(&self) {
-        fs::remove_file(self.file(SLOTS)).expect("a reader that was added");
-        self.read_configuration();
-    }
-
-    fn configure(&self, first: u16) {
-        let channel = format!("0x{:X}", PORT + first);
-        let entry = format!(
-            "FRIENDLYNAME \"Virtual PCD {first}\"\nDEVICENAME /dev/null:{channel}\nLIBPATH {DRIVER}\nCHANNELID {channel}\n"
-        );
-        fs::write(self.file(first), entry).expect("pcscd's configuration");
-    }
-
-    fn file(&self, first: u16) -> std::path::PathBuf {
-        self.config.path().join(format!("vpcd{first}"))
-    }
-
-    fn read_configuration(&self) {
-        let process = self.process.as_ref().expect("pcscd runs");
-        let id = rustix::process::Pid::from_child(process);
-        rustix::process::kill_process(id, rustix::process::Signal::USR1).expect("pcscd runs");
     }
 }
 

@@ -1,6 +1,7 @@
 //! Lays a [`Card`] on the virtual reader of vsmartcard's vpcd: a TCP client, each message with its length in two bytes.
 
 use crate::applet::{Card, Power, Reply};
+use rustix::net::sockopt;
 use std::io::{ErrorKind, Read, Result, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpStream};
 use std::thread::JoinHandle;
@@ -11,6 +12,9 @@ pub const PORT: u16 = 35_963;
 
 /// How long is waited for a reader that is about to be there.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// pcscd looks every 400 ms whether there is a card, and does not see what is shorter.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 
 /// A card on a reader, on a thread of its own. Dropping it lifts the card.
 pub struct Laid {
@@ -44,9 +48,10 @@ pub fn lay_boxed(mut card: Box<dyn Card>, port: u16) -> Result<Laid> {
 }
 
 impl Laid {
-    /// Lifts the card off the reader.
+    /// Lifts the card off the reader, for long enough that pcscd sees it, however it learns of it.
     pub fn lift(mut self) -> Box<dyn Card> {
         let _ = self.stream.shutdown(Shutdown::Both);
+        std::thread::sleep(BETWEEN_LOOKS);
         self.card()
     }
 
@@ -82,6 +87,8 @@ fn serve(card: &mut dyn Card, stream: &mut TcpStream) -> Result<()> {
     loop {
         let mut len = [0; 2];
         stream.read_exact(&mut len)?;
+        // vpcd writes length and message apart and waits for an acknowledgement between them, which else takes 40 ms.
+        sockopt::set_tcp_quickack(&*stream, true)?;
         let mut message = vec![0; u16::from_be_bytes(len).into()];
         stream.read_exact(&mut message)?;
         let answer = match message.as_slice() {

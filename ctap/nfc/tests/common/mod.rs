@@ -90,11 +90,7 @@ pub fn open_only(transport: &NfcTransport) -> Box<dyn Device> {
 pub fn credential_request() -> CredentialRequest {
     CredentialRequest {
         rp: RelyingParty { id: "bank.example".to_owned(), name: Some("B".repeat(64)) },
-        user: UserAccount {
-            id: vec![1; 64],
-            name: Some("a".repeat(64)),
-            display_name: Some("A".repeat(64)),
-        },
+        user: UserAccount { id: vec![1; 64], name: Some("a".repeat(64)), display_name: Some("A".repeat(64)) },
         client_data_hash: [7; 32],
         algorithms: vec![SignatureAlgorithm::Es256],
         exclude: Vec::new(),
