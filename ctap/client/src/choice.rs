@@ -7,7 +7,7 @@
 //! they report, and [`Choice`] decides on the thread that called [`Keys::choose`].
 
 use crate::session::Session;
-use crate::slot::{Slot, Use};
+use crate::slot::{ANSWERING, Slot, Use};
 use crate::{KeyId, Keys, Watch};
 use ctap_core::ceremony::{Event, Held, PinRequest, Unfit, User, preflight, select};
 use ctap_core::messages::{CredentialId, GetInfo};
@@ -20,7 +20,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 /// How long keys that have answered wait for others that have not.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(1);
 /// How long the keys that were not chosen may take to end what they do.
 const ENDING: Duration = Duration::from_secs(2);
 /// A key that says sooner than this that the user did not touch it in time is not asked again.
@@ -154,7 +154,7 @@ struct Contender {
 
 enum State {
     /// It is being asked.
-    Asked,
+    Asked { until: Instant },
     /// It is the one.
     Holder(Ready),
     /// It may be.
@@ -189,14 +189,24 @@ impl Choice<'_> {
         }
     }
 
-    /// The next report; `None` when patience has run out.
+    /// The next report; `None` when it is time to decide without those that have not answered.
     fn next(&self) -> Option<Report> {
-        let left = self.patience.saturating_duration_since(Instant::now());
-        if self.is_any(|state| matches!(state, State::Asked)) && !left.is_zero() {
-            return self.reports.recv_timeout(left).ok();
+        let now = Instant::now();
+        for contender in self.contenders.values() {
+            if matches!(contender.state, State::Asked { until } if until <= now) {
+                // It reports soon that it was cancelled.
+                contender.cancel.cancel();
+            }
         }
-        // It can't fail: this has a sender too.
-        self.reports.recv().ok()
+        let answering = self.contenders.values().filter_map(|contender| match contender.state {
+            State::Asked { until } => Some([self.patience, until]),
+            _ => None,
+        });
+        match answering.flatten().filter(|until| *until > now).min() {
+            Some(until) => self.reports.recv_timeout(until.saturating_duration_since(now)).ok(),
+            // It can't fail: this has a sender too.
+            None => self.reports.recv().ok(),
+        }
     }
 
     /// Looks which keys are there: asks those that came, and leaves those that went.
@@ -244,8 +254,9 @@ impl Choice<'_> {
             let answer = ask(&asked, &wanted, &token);
             let _ = reporter.send(Report::Asked(asked.id(), answer));
         });
-        let state = started.map_or_else(State::Failed, |()| State::Asked);
-        self.patience = Instant::now() + PATIENCE;
+        let now = Instant::now();
+        let state = started.map_or_else(State::Failed, |()| State::Asked { until: now + ANSWERING });
+        self.patience = now + PATIENCE;
         self.contenders.insert(slot.id(), Contender { slot, cancel, state });
     }
 
@@ -268,7 +279,7 @@ impl Choice<'_> {
         }
         let chosen_by_touch = self.is_any(|state| matches!(state, State::Blinking));
         if !chosen_by_touch {
-            let asking = self.is_any(|state| matches!(state, State::Asked));
+            let asking = self.is_any(|state| matches!(state, State::Asked { .. }));
             let candidates = self.count(|state| matches!(state, State::Candidate(_)));
             if asking && (candidates == 0 || Instant::now() < self.patience) {
                 return Ok(None);
@@ -420,6 +431,8 @@ impl State {
         match error {
             Error::Transport(TransportError::TooOld) => Self::Unfit(Unfit::TooOld),
             Error::Transport(TransportError::Gone) => Self::Gone,
+            // By us, since it did not answer: who is cancelled by the caller reports to nobody.
+            Error::Cancelled => Self::Failed(TransportError::Timeout.into()),
             error => Self::Failed(error),
         }
     }

@@ -1,13 +1,18 @@
 //! Which keys there are.
 
 use crate::session::Session;
-use crate::slot::{Slot, Use};
+use crate::slot::{ANSWERING, Slot, Use};
 use ctap_core::Error;
 use ctap_core::messages::GetInfo;
-use ctap_core::transport::{Device, DeviceDescription, Transport, TransportError, TransportKind};
+use ctap_core::transport::{
+    CancelToken, Device, DeviceDescription, Transport, TransportError, TransportKind,
+};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::ScopedJoinHandle;
+use std::time::Instant;
 
 /// A key, from when it was plugged in (or laid on the reader) until it is gone. Never reused in this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -68,28 +73,16 @@ impl Keys {
         Self(Arc::new(Inner { transports, registry: Mutex::default() }))
     }
 
-    /// What is there now. A key that has not been asked yet what it can do is, which takes as long as it does; one that a
-    /// ceremony uses is left alone.
+    /// What is there now. A key that has not been asked yet what it can do is, which takes as long as it does, some
+    /// seconds at most; one that a ceremony uses is left alone.
     pub fn list(&self) -> Listing {
         let Present { slots, unavailable } = self.present();
-        // Side by side, since each may take its time.
-        let keys = std::thread::scope(|scope| {
-            let asking: Vec<_> = slots
-                .iter()
-                .map(|slot| slot.known().is_none().then(|| scope.spawn(|| slot.info())))
-                .collect();
-            let infos = asking.into_iter().zip(&slots).map(|(thread, slot)| match thread {
-                Some(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-                None => slot.info(),
-            });
-            infos.zip(&slots).map(|(info, slot)| slot.found(info)).collect()
-        });
-        Listing { keys, unavailable }
+        Listing { keys: found(&slots), unavailable }
     }
 
     /// The key `id`, if it is still there.
     pub fn find(&self, id: KeyId) -> Option<Found> {
-        self.slot(id).map(|slot| slot.found(slot.info()))
+        self.slot(id).and_then(|slot| found(&[slot]).pop())
     }
 
     /// Opens the key `id`. As long as the device lives, nobody else in this process talks to the key.
@@ -113,20 +106,51 @@ impl Keys {
     pub(crate) fn present(&self) -> Present {
         // The lock is held while the transports look, so that an older look can't undo what a newer one saw.
         let mut registry = self.0.registry.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut unavailable = Vec::new();
+        let (mut slots, mut unavailable) = (Vec::new(), Vec::new());
         for (index, transport) in self.0.transports.iter().enumerate() {
             match transport.devices() {
-                Ok(devices) => registry.update(index, transport, devices),
-                Err(error) => {
-                    registry.update(index, transport, Vec::new());
-                    unavailable.push((transport.kind(), error));
+                Ok(devices) => {
+                    registry.update(index, transport, devices);
+                    let of = registry.slots.iter().filter(|((of, _), _)| *of == index);
+                    slots.extend(of.map(|(_, slot)| Arc::clone(slot)));
                 }
+                // Its keys may still be there, and keep their IDs.
+                Err(error) => unavailable.push((transport.kind(), error)),
             }
         }
-        let mut slots: Vec<_> = registry.slots.values().cloned().collect();
         slots.sort_by_key(|slot| slot.id());
         Present { slots, unavailable }
     }
+}
+
+/// What the keys in these slots say of themselves.
+fn found(slots: &[Arc<Slot>]) -> Vec<Found> {
+    let cancel = CancelToken::new();
+    let (done, answers) = channel();
+    // Side by side, since each may take its time.
+    std::thread::scope(|scope| {
+        let ask = |slot: &Arc<Slot>| {
+            let (slot, cancel, done) = (Arc::clone(slot), cancel.clone(), done.clone());
+            scope.spawn(move || {
+                let info = slot.info(&cancel);
+                // It is counted as long as anybody waits.
+                let _ = done.send(());
+                info
+            })
+        };
+        let asking: Vec<_> = slots.iter().map(|slot| slot.known().is_none().then(|| ask(slot))).collect();
+        let deadline = Instant::now() + ANSWERING;
+        for _ in asking.iter().flatten() {
+            if answers.recv_timeout(deadline.saturating_duration_since(Instant::now())).is_err() {
+                cancel.cancel();
+            }
+        }
+        let info = |(thread, slot): (Option<ScopedJoinHandle<'_, _>>, &Arc<Slot>)| match thread {
+            Some(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            None => slot.info(&cancel),
+        };
+        slots.iter().zip(asking).map(|(slot, thread)| slot.found(info((thread, slot)))).collect()
+    })
 }
 
 impl Registry {

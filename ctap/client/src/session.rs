@@ -61,7 +61,8 @@ impl Device for Session {
         on_keepalive: &mut dyn FnMut(KeepaliveStatus),
         cancel: &CancelToken,
     ) -> Result<Vec<u8>, TransportError> {
-        let response = self.device.transact(command, on_keepalive, cancel)?;
+        let answer = self.device.transact(command, on_keepalive, cancel);
+        let response = answer.inspect_err(|error| self.lease.slot().learn_error(error))?;
         self.observe(command, &response);
         Ok(response)
     }

@@ -9,8 +9,8 @@ use ctap_core::transport::{CancelToken, Device, DeviceDescription, Transport, Tr
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long to wait for somebody who only asks the key what it can do.
-const ASKING: Duration = Duration::from_secs(5);
+/// How long a key may take to say what it can do, and whether it holds what is wanted.
+pub(crate) const ANSWERING: Duration = Duration::from_secs(4);
 
 /// What a key is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,17 +63,18 @@ impl Slot {
         self.state().current()
     }
 
-    /// What the key can do. It is asked if that is not known; not while a ceremony uses it.
-    pub(crate) fn info(self: &Arc<Self>) -> Result<GetInfo, Error> {
+    /// What the key can do. It is asked if that is not known, until `cancel` says that it takes too long; not while a
+    /// ceremony uses it.
+    pub(crate) fn info(self: &Arc<Self>, cancel: &CancelToken) -> Result<GetInfo, Error> {
         match self.lease(Use::Asking)? {
             Leased::Known(info) => *info,
-            Leased::Lease(lease) => Self::ask(&mut Session::with(lease)?, &CancelToken::new()),
+            Leased::Lease(lease) => Self::ask(&mut Session::with(lease)?, cancel),
         }
     }
 
     /// Takes the key for `used`, or says what is known of it, where that is enough for [`Use::Asking`].
     pub(crate) fn lease(self: &Arc<Self>, used: Use) -> Result<Leased, Error> {
-        let deadline = Instant::now() + ASKING;
+        let deadline = Instant::now() + ANSWERING;
         let mut state = self.state();
         loop {
             match (state.used, used) {
@@ -105,22 +106,30 @@ impl Slot {
             device.begin()?;
             Ok(device)
         });
-        if opened.as_ref().is_err_and(|error| *error == TransportError::TooOld) {
-            self.learn(Err(TransportError::TooOld.into()));
-        }
-        Ok(opened?)
+        Ok(opened.inspect_err(|error| self.learn_error(error))?)
     }
 
     /// Asks the key what it can do.
     pub(crate) fn ask(session: &mut Session, cancel: &CancelToken) -> Result<GetInfo, Error> {
         // The session tells the slot what the key answers.
-        get_info(session, cancel).and_then(new_enough)
+        match get_info(session, cancel) {
+            // Only who asks too long is cancelled.
+            Err(Error::Cancelled) => Err(TransportError::Timeout.into()),
+            answer => answer.and_then(new_enough),
+        }
     }
 
     /// The key has said what it can do, or has shown that it can't be used at all.
     pub(crate) fn learn(&self, info: Result<GetInfo, Error>) {
         self.state().known = Some(Known { info: info.and_then(new_enough), stale: false });
         self.changed.notify_all();
+    }
+
+    /// The key could not be used: some of the reasons stay.
+    pub(crate) fn learn_error(&self, error: &TransportError) {
+        if *error == TransportError::TooOld {
+            self.learn(Err(TransportError::TooOld.into()));
+        }
     }
 
     /// What is known of the key may be so no longer.

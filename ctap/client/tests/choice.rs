@@ -303,6 +303,18 @@ fn a_key_that_does_not_answer_does_not_keep_others_from_being_used() {
 }
 
 #[test]
+fn a_key_that_never_answers_is_given_up() {
+    let (ports, mute) = (Ports::new(), opensk());
+    ports.plug(Plugged { mute: true, ..Plugged::new(&mute) });
+    let keys = ports.keys();
+    let choosing = Choosing::begin(&keys, Wanted::Any);
+    assert_eq!(choosing.end().unwrap_err(), Error::Transport(TransportError::Timeout));
+    assert_eq!(keys.list().keys[0].info, Err(Error::Transport(TransportError::Timeout)));
+    let log = ports.log();
+    assert_eq!((log.opened, log.ended, log.closed), (2, 2, 2));
+}
+
+#[test]
 fn saying_no_on_one_key_leaves_the_others_and_on_the_last_one_ends_it() {
     let (ports, keys) = (Ports::new(), [opensk(), opensk()]);
     keys.iter().for_each(|key| drop(ports.plug_in(key)));
