@@ -4,6 +4,7 @@
 //!   blink. [`Key::device`] speaks CTAP to it in-process, [`Key::plug_in`] the 64-byte packets of CTAPHID.
 //! * [`opensk`]: Google's OpenSK as such a key.
 //! * [`suite`]: every ceremony, against any key over any transport; [`table`]: what came of them, as one table.
+//! * [`hostile`]: a key that answers wrongly, in some hundred ways to each command.
 //! * [`user`]: the user who types PINs, and a device that looks on.
 //! * [`vhci`]: a key as a real USB device of the running kernel.
 //! * [`applet`]: a key as a smart card; [`vpcd`] lays it on a virtual reader, [`pcscd`] runs that reader's service for one test.
@@ -14,6 +15,7 @@
 
 pub mod applet;
 mod body;
+pub mod hostile;
 pub mod key;
 pub mod opensk;
 pub mod pcscd;
