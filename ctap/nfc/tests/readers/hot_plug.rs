@@ -1,9 +1,6 @@
 //! Cards that come and go under a watcher, through a real pcscd.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod common;
-
-use common::{Holder, card, enroll, set_pin, transport, wait_for};
+use crate::common::{Holder, card, enroll, set_pin, transport, wait_for};
 use ctap_core::transport::{CancelToken, Transport, TransportError, Watcher};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -36,7 +33,7 @@ fn watch(
 
 #[test]
 fn cards_are_seen_as_they_come_and_go() {
-    pcscd::run("cards_are_seen_as_they_come_and_go", |pcscd| {
+    pcscd::run("hot_plug::cards_are_seen_as_they_come_and_go", |pcscd| {
         let key = opensk::key(Touch::AtOnce);
         let transport = transport();
         let cancel = CancelToken::new();
@@ -62,7 +59,7 @@ fn cards_are_seen_as_they_come_and_go() {
 
 #[test]
 fn a_watcher_does_not_wake_while_nothing_happens() {
-    pcscd::run("a_watcher_does_not_wake_while_nothing_happens", |pcscd| {
+    pcscd::run("hot_plug::a_watcher_does_not_wake_while_nothing_happens", |pcscd| {
         let key = opensk::key(Touch::AtOnce);
         let transport = transport();
         let _laid = vpcd::lay(card(&key, Manners::default()), pcscd.port(0)).unwrap();
@@ -86,7 +83,7 @@ fn a_watcher_does_not_wake_while_nothing_happens() {
 
 #[test]
 fn a_ceremony_does_not_look_like_a_card_that_comes_or_goes() {
-    pcscd::run("a_ceremony_does_not_look_like_a_card_that_comes_or_goes", |pcscd| {
+    pcscd::run("hot_plug::a_ceremony_does_not_look_like_a_card_that_comes_or_goes", |pcscd| {
         let key = opensk::key(Touch::AtOnce);
         let transport = transport();
         let _laid = vpcd::lay(card(&key, Manners::default()), pcscd.port(0)).unwrap();
@@ -104,7 +101,7 @@ fn a_ceremony_does_not_look_like_a_card_that_comes_or_goes() {
 
 #[test]
 fn a_watcher_is_cancelled_before_while_and_after_it_begins_to_wait() {
-    pcscd::run("a_watcher_is_cancelled_before_while_and_after_it_begins_to_wait", |_| {
+    pcscd::run("hot_plug::a_watcher_is_cancelled_before_while_and_after_it_begins_to_wait", |_| {
         let transport = transport();
         for delay in 0..200 {
             let cancel = CancelToken::new();
@@ -118,7 +115,7 @@ fn a_watcher_is_cancelled_before_while_and_after_it_begins_to_wait() {
 
 #[test]
 fn a_watcher_says_when_pcscd_ends() {
-    pcscd::run("a_watcher_says_when_pcscd_ends", |pcscd| {
+    pcscd::run("hot_plug::a_watcher_says_when_pcscd_ends", |pcscd| {
         let cancel = CancelToken::new();
         let (_, wakes) = watch(transport().watch().unwrap(), &cancel);
         std::thread::sleep(Duration::from_millis(200));
@@ -130,7 +127,7 @@ fn a_watcher_says_when_pcscd_ends() {
 
 #[test]
 fn pcscd_has_no_client_while_nothing_is_listed_watched_or_used() {
-    pcscd::run("pcscd_has_no_client_while_nothing_is_listed_watched_or_used", |pcscd| {
+    pcscd::run("hot_plug::pcscd_has_no_client_while_nothing_is_listed_watched_or_used", |pcscd| {
         let sockets = || {
             let links = std::fs::read_dir("/proc/self/fd").unwrap();
             let links = links.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok());

@@ -1,9 +1,6 @@
 //! Enrolling and paying with OpenSK as a smart card, through a real pcscd.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod common;
-
-use common::{Holder, card, enroll, open_only, pay, set_pin, transport, wait_for};
+use crate::common::{Holder, card, enroll, open_only, pay, set_pin, transport, wait_for};
 use ctap_core::ceremony::{Event, get_info};
 use ctap_core::transport::{CancelToken, Transport, TransportError};
 use ctap_core::{Error, Status};
@@ -45,7 +42,10 @@ fn enroll_and_pay(name: &str, manners: &Manners) -> Option<ApduLog> {
 #[test]
 fn enrolls_and_pays_with_short_apdus_in_chains() {
     let manners = Manners { atr: contactless_atr(false), ..Manners::default() };
-    let Some(log) = enroll_and_pay("enrolls_and_pays_with_short_apdus_in_chains", &manners) else { return };
+    let Some(log) = enroll_and_pay("ceremonies::enrolls_and_pays_with_short_apdus_in_chains", &manners)
+    else {
+        return;
+    };
     let sent = instructions(&log);
     assert!(sent.contains(&CHAIN_LINK), "the request over 255 bytes goes out in a chain");
     assert!(sent.contains(&MORE), "the answer over 256 bytes comes by GET RESPONSE");
@@ -54,7 +54,8 @@ fn enrolls_and_pays_with_short_apdus_in_chains() {
 
 #[test]
 fn enrolls_and_pays_with_extended_apdus() {
-    let Some(log) = enroll_and_pay("enrolls_and_pays_with_extended_apdus", &Manners::default()) else {
+    let Some(log) = enroll_and_pay("ceremonies::enrolls_and_pays_with_extended_apdus", &Manners::default())
+    else {
         return;
     };
     assert!(has_extended(&log));
@@ -64,7 +65,7 @@ fn enrolls_and_pays_with_extended_apdus() {
 #[test]
 fn enrolls_and_pays_with_a_card_that_promises_extended_apdus_and_refuses_them() {
     let manners = Manners { extended: false, ..Manners::default() };
-    let name = "enrolls_and_pays_with_a_card_that_promises_extended_apdus_and_refuses_them";
+    let name = "ceremonies::enrolls_and_pays_with_a_card_that_promises_extended_apdus_and_refuses_them";
     let Some(log) = enroll_and_pay(name, &manners) else { return };
     assert!(instructions(&log).contains(&CHAIN_LINK));
     let extended = log.apdus().iter().filter(|apdu| apdu.len() > 5 && apdu[4] == 0).count();
@@ -74,7 +75,7 @@ fn enrolls_and_pays_with_a_card_that_promises_extended_apdus_and_refuses_them() 
 #[test]
 fn enrolls_and_pays_over_t0() {
     let manners = Manners { atr: t0_atr(), ..Manners::default() };
-    let Some(log) = enroll_and_pay("enrolls_and_pays_over_t0", &manners) else { return };
+    let Some(log) = enroll_and_pay("ceremonies::enrolls_and_pays_over_t0", &manners) else { return };
     assert!(!has_extended(&log));
     for apdu in log.apdus().iter().filter(|apdu| (apdu[0], apdu[1]) == MESSAGE) {
         assert_eq!(apdu.len(), 5 + usize::from(apdu[4]), "no Le after data");
@@ -84,18 +85,18 @@ fn enrolls_and_pays_over_t0() {
 #[test]
 fn enrolls_and_pays_with_a_card_that_keeps_the_reader_waiting() {
     let manners = Manners { keepalives: false, ..Manners::default() };
-    enroll_and_pay("enrolls_and_pays_with_a_card_that_keeps_the_reader_waiting", &manners);
+    enroll_and_pay("ceremonies::enrolls_and_pays_with_a_card_that_keeps_the_reader_waiting", &manners);
 }
 
 #[test]
 fn enrolls_with_a_card_that_says_u2f_first() {
     let manners = Manners { version: b"U2F_V2", ..Manners::default() };
-    enroll_and_pay("enrolls_with_a_card_that_says_u2f_first", &manners);
+    enroll_and_pay("ceremonies::enrolls_with_a_card_that_says_u2f_first", &manners);
 }
 
 #[test]
 fn a_card_that_wants_a_touch_is_asked_until_it_has_it() {
-    pcscd::run("a_card_that_wants_a_touch_is_asked_until_it_has_it", |pcscd| {
+    pcscd::run("ceremonies::a_card_that_wants_a_touch_is_asked_until_it_has_it", |pcscd| {
         let key = opensk::key(Touch::AtOnce);
         let card = card(&key, Manners::default());
         let log = card.log();
@@ -114,7 +115,7 @@ fn a_card_that_wants_a_touch_is_asked_until_it_has_it() {
 
 #[test]
 fn cancel_reaches_the_card_and_the_card_is_fit_afterwards() {
-    pcscd::run("cancel_reaches_the_card_and_the_card_is_fit_afterwards", |pcscd| {
+    pcscd::run("ceremonies::cancel_reaches_the_card_and_the_card_is_fit_afterwards", |pcscd| {
         let key = opensk::key(Touch::AtOnce);
         let card = card(&key, Manners::default());
         let log = card.log();
@@ -135,7 +136,7 @@ fn cancel_reaches_the_card_and_the_card_is_fit_afterwards() {
 
 #[test]
 fn cancel_ends_a_command_that_the_card_keeps_to_itself() {
-    pcscd::run("cancel_ends_a_command_that_the_card_keeps_to_itself", |pcscd| {
+    pcscd::run("ceremonies::cancel_ends_a_command_that_the_card_keeps_to_itself", |pcscd| {
         let key = opensk::key(Touch::AtOnce);
         let manners = Manners { keepalives: false, ..Manners::default() };
         let _laid = vpcd::lay(card(&key, manners), pcscd.port(0)).unwrap();
@@ -162,39 +163,42 @@ fn cancel_ends_a_command_that_the_card_keeps_to_itself() {
 
 #[test]
 fn a_card_that_is_lifted_in_mid_ceremony_is_gone_and_another_one_when_it_is_back() {
-    pcscd::run("a_card_that_is_lifted_in_mid_ceremony_is_gone_and_another_one_when_it_is_back", |pcscd| {
-        let key = opensk::key(Touch::AtOnce);
-        let transport = transport();
-        let mut laid = Some(vpcd::lay(card(&key, Manners::default()), pcscd.port(0)).unwrap());
-        let before = wait_for(&transport, 1).remove(0);
-        let mut device = transport.open(&before.id).unwrap();
-        set_pin(device.as_mut()).unwrap();
-        let credential = enroll(device.as_mut(), &mut Holder::new(), &CancelToken::new()).unwrap();
-        key.set_touch(Touch::Waits);
-        let mut lifted = None;
-        let mut user = Holder::who(|| lifted = laid.take().map(vpcd::Laid::lift).or(lifted.take()));
-        let error = enroll(device.as_mut(), &mut user, &CancelToken::new()).unwrap_err();
-        drop(user);
-        assert_eq!(error, Error::Transport(TransportError::Gone));
-        wait_for(&transport, 0);
-        assert_eq!(transport.open(&before.id).err(), Some(TransportError::Gone));
+    pcscd::run(
+        "ceremonies::a_card_that_is_lifted_in_mid_ceremony_is_gone_and_another_one_when_it_is_back",
+        |pcscd| {
+            let key = opensk::key(Touch::AtOnce);
+            let transport = transport();
+            let mut laid = Some(vpcd::lay(card(&key, Manners::default()), pcscd.port(0)).unwrap());
+            let before = wait_for(&transport, 1).remove(0);
+            let mut device = transport.open(&before.id).unwrap();
+            set_pin(device.as_mut()).unwrap();
+            let credential = enroll(device.as_mut(), &mut Holder::new(), &CancelToken::new()).unwrap();
+            key.set_touch(Touch::Waits);
+            let mut lifted = None;
+            let mut user = Holder::who(|| lifted = laid.take().map(vpcd::Laid::lift).or(lifted.take()));
+            let error = enroll(device.as_mut(), &mut user, &CancelToken::new()).unwrap_err();
+            drop(user);
+            assert_eq!(error, Error::Transport(TransportError::Gone));
+            wait_for(&transport, 0);
+            assert_eq!(transport.open(&before.id).err(), Some(TransportError::Gone));
 
-        key.set_touch(Touch::AtOnce);
-        let _laid = vpcd::lay_boxed(lifted.unwrap(), pcscd.port(0)).unwrap();
-        let after = wait_for(&transport, 1).remove(0);
-        assert_ne!(before.id, after.id);
-        assert_eq!(transport.open(&before.id).err(), Some(TransportError::Gone));
-        assert_eq!(
-            get_info(device.as_mut(), &CancelToken::new()).err(),
-            Some(Error::Transport(TransportError::Gone))
-        );
-        pay(transport.open(&after.id).unwrap().as_mut(), &credential).unwrap();
-    });
+            key.set_touch(Touch::AtOnce);
+            let _laid = vpcd::lay_boxed(lifted.unwrap(), pcscd.port(0)).unwrap();
+            let after = wait_for(&transport, 1).remove(0);
+            assert_ne!(before.id, after.id);
+            assert_eq!(transport.open(&before.id).err(), Some(TransportError::Gone));
+            assert_eq!(
+                get_info(device.as_mut(), &CancelToken::new()).err(),
+                Some(Error::Transport(TransportError::Gone))
+            );
+            pay(transport.open(&after.id).unwrap().as_mut(), &credential).unwrap();
+        },
+    );
 }
 
 #[test]
 fn of_two_readers_the_card_that_is_meant_is_used() {
-    pcscd::run("of_two_readers_the_card_that_is_meant_is_used", |pcscd| {
+    pcscd::run("ceremonies::of_two_readers_the_card_that_is_meant_is_used", |pcscd| {
         let keys = [opensk::key(Touch::AtOnce), opensk::key(Touch::AtOnce)];
         let _first = vpcd::lay(card(&keys[0], Manners::default()), pcscd.port(0)).unwrap();
         let _second = vpcd::lay(card(&keys[1], Manners::default()), pcscd.port(1)).unwrap();
@@ -215,7 +219,7 @@ fn of_two_readers_the_card_that_is_meant_is_used() {
 
 #[test]
 fn a_card_without_the_fido_applet_is_not_listed_and_asked_once() {
-    pcscd::run("a_card_without_the_fido_applet_is_not_listed_and_asked_once", |pcscd| {
+    pcscd::run("ceremonies::a_card_without_the_fido_applet_is_not_listed_and_asked_once", |pcscd| {
         let bank_card = Scripted::new(|_| Reply::Apdu(vec![0x6a, 0x82]));
         let log = bank_card.log();
         let key = opensk::key(Touch::AtOnce);
@@ -234,7 +238,7 @@ fn a_card_without_the_fido_applet_is_not_listed_and_asked_once() {
 
 #[test]
 fn a_card_that_knows_u2f_only_is_listed_and_said_to_be_too_old() {
-    pcscd::run("a_card_that_knows_u2f_only_is_listed_and_said_to_be_too_old", |pcscd| {
+    pcscd::run("ceremonies::a_card_that_knows_u2f_only_is_listed_and_said_to_be_too_old", |pcscd| {
         let manners = Manners { version: b"U2F_V2", ctap2: false, ..Manners::default() };
         let card = Applet::new(FnDevice(|_: &[u8]| vec![Status::INVALID_COMMAND.0]), manners);
         let _laid = vpcd::lay(card, pcscd.port(0)).unwrap();
@@ -246,7 +250,7 @@ fn a_card_that_knows_u2f_only_is_listed_and_said_to_be_too_old() {
 
 #[test]
 fn listing_does_not_disturb_a_ceremony() {
-    pcscd::run("listing_does_not_disturb_a_ceremony", |pcscd| {
+    pcscd::run("ceremonies::listing_does_not_disturb_a_ceremony", |pcscd| {
         let key = opensk::key(Touch::AtOnce);
         let _laid = vpcd::lay(card(&key, Manners::default()), pcscd.port(0)).unwrap();
         let transport = transport();
@@ -263,7 +267,7 @@ fn listing_does_not_disturb_a_ceremony() {
 
 #[test]
 fn a_card_that_another_program_has_is_busy_and_asked_once_it_is_free() {
-    pcscd::run("a_card_that_another_program_has_is_busy_and_asked_once_it_is_free", |pcscd| {
+    pcscd::run("ceremonies::a_card_that_another_program_has_is_busy_and_asked_once_it_is_free", |pcscd| {
         let key = opensk::key(Touch::AtOnce);
         let transport = transport();
         let _laid = vpcd::lay(card(&key, Manners::default()), pcscd.port(0)).unwrap();
@@ -275,7 +279,7 @@ fn a_card_that_another_program_has_is_busy_and_asked_once_it_is_free() {
         let held = connect();
         let mut opened = transport.open(&device.id).unwrap();
         assert_eq!(opened.begin(), Err(TransportError::Busy));
-        let fresh = common::transport();
+        let fresh = crate::common::transport();
         assert!(fresh.devices().unwrap().is_empty(), "nobody knows what it is");
         let mut watcher = fresh.watch().unwrap();
         drop(held);
@@ -293,7 +297,7 @@ fn a_card_that_another_program_has_is_busy_and_asked_once_it_is_free() {
 
 #[test]
 fn without_pcscd_the_remedy_is_said() {
-    pcscd::run("without_pcscd_the_remedy_is_said", |pcscd| {
+    pcscd::run("ceremonies::without_pcscd_the_remedy_is_said", |pcscd| {
         pcscd.stop();
         let transport = transport();
         let errors = [transport.devices().err(), transport.watch().err(), transport.open("x").err()];

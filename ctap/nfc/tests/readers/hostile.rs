@@ -1,7 +1,4 @@
 //! Cards that answer what no card should, through a real pcscd: a typed error each, and an end.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
-mod common;
 
 use ctap_core::Error;
 use ctap_core::ceremony::get_info;
@@ -30,13 +27,13 @@ fn get_info_of(pcscd: &Pcscd, mut answer: impl FnMut(&[u8]) -> Reply + Send + 's
     });
     let laid = vpcd::lay(card, pcscd.port(0)).unwrap();
     let transport = transport();
-    let mut device = common::open_only(&transport);
+    let mut device = crate::common::open_only(&transport);
     let begin = Instant::now();
     let error = get_info(device.as_mut(), &CancelToken::new()).unwrap_err();
     assert!(begin.elapsed() < Duration::from_secs(10), "{error}");
     drop(device);
     laid.lift();
-    common::wait_for(&transport, 0);
+    crate::common::wait_for(&transport, 0);
     error
 }
 
@@ -51,7 +48,7 @@ fn always(answer: Vec<u8>) -> impl FnMut(&[u8]) -> Reply + Send + 'static {
 
 #[test]
 fn a_card_that_answers_wrong_status_words_and_lengths_gets_an_error_each() {
-    pcscd::run("a_card_that_answers_wrong_status_words_and_lengths_gets_an_error_each", |pcscd| {
+    pcscd::run("hostile::a_card_that_answers_wrong_status_words_and_lengths_gets_an_error_each", |pcscd| {
         says(&get_info_of(pcscd, always(vec![0x6d, 0x00])), "6d00");
         says(&get_info_of(pcscd, always(vec![0x69, 0x85])), "6985");
         says(&get_info_of(pcscd, always(vec![0x12, 0x34])), "1234");
@@ -64,7 +61,7 @@ fn a_card_that_answers_wrong_status_words_and_lengths_gets_an_error_each() {
 
 #[test]
 fn a_card_that_never_comes_to_an_end_is_ended() {
-    pcscd::run("a_card_that_never_comes_to_an_end_is_ended", |pcscd| {
+    pcscd::run("hostile::a_card_that_never_comes_to_an_end_is_ended", |pcscd| {
         says(&get_info_of(pcscd, always(vec![0x61, 0x00])), "announced");
         let endless = [vec![0; 256], vec![0x61, 0x00]].concat();
         says(&get_info_of(pcscd, always(endless)), "65535");
@@ -83,7 +80,7 @@ fn a_card_that_never_comes_to_an_end_is_ended() {
 
 #[test]
 fn a_card_that_answers_rubbish_to_select_is_not_listed() {
-    pcscd::run("a_card_that_answers_rubbish_to_select_is_not_listed", |pcscd| {
+    pcscd::run("hostile::a_card_that_answers_rubbish_to_select_is_not_listed", |pcscd| {
         let answers: [&[u8]; 6] =
             [b"\x90\x00", b"FIDO_3\x90\x00", b"\x61\x00", b"\x6c\x01", b"x", b"FIDO_2_0\x6a\x82"];
         for answer in answers {
@@ -102,7 +99,7 @@ fn a_card_that_answers_rubbish_to_select_is_not_listed() {
 
 #[test]
 fn a_card_that_is_silent_at_select_is_not_listed_and_asked_once() {
-    pcscd::run("a_card_that_is_silent_at_select_is_not_listed_and_asked_once", |pcscd| {
+    pcscd::run("hostile::a_card_that_is_silent_at_select_is_not_listed_and_asked_once", |pcscd| {
         let card = Scripted::new(|_: &[u8]| Reply::Silence);
         let asked = card.log();
         let _laid = vpcd::lay(card, pcscd.port(0)).unwrap();
@@ -118,7 +115,7 @@ fn a_card_that_is_silent_at_select_is_not_listed_and_asked_once() {
 
 #[test]
 fn generated_wrong_answers_end_in_an_error_each_and_the_next_command_is_tried_anew() {
-    let name = "generated_wrong_answers_end_in_an_error_each_and_the_next_command_is_tried_anew";
+    let name = "hostile::generated_wrong_answers_end_in_an_error_each_and_the_next_command_is_tried_anew";
     pcscd::run(name, |pcscd| {
         // xorshift: the same answers in every run.
         let mut state = 0x9e37_79b9_7f4a_7c15_u64;
@@ -154,7 +151,7 @@ fn generated_wrong_answers_end_in_an_error_each_and_the_next_command_is_tried_an
         });
         let log = card.log();
         let _laid = vpcd::lay(card, pcscd.port(0)).unwrap();
-        let mut device = common::open_only(&transport());
+        let mut device = crate::common::open_only(&transport());
         for _ in 0..40 {
             let before = log.apdus().len();
             let error = get_info(device.as_mut(), &CancelToken::new()).unwrap_err();

@@ -1,5 +1,4 @@
 //! A user, requests and short ways to ceremonies, for tests with real readers.
-#![allow(dead_code, unreachable_pub, reason = "each test program uses its part")]
 
 use ctap_core::ceremony::{
     Assertion, AssertionRequest, CredentialRequest, Event, GetAssertion, MakeCredential, NewCredential,
@@ -14,10 +13,10 @@ use std::time::Duration;
 use virtual_keys::Key;
 use virtual_keys::applet::{Applet, Manners};
 
-pub const PIN: &str = "4711-pin";
+pub(crate) const PIN: &str = "4711-pin";
 
 /// The operating system's randomness.
-pub struct System;
+pub(crate) struct System;
 
 impl Random for System {
     fn fill(&mut self, out: &mut [u8]) -> Result<(), RandomError> {
@@ -26,17 +25,17 @@ impl Random for System {
 }
 
 /// A user who knows the PIN and does something when the key wants a touch.
-pub struct Holder<'a> {
-    pub at_touch: Box<dyn FnMut() + 'a>,
-    pub events: Vec<Event>,
+pub(crate) struct Holder<'a> {
+    pub(crate) at_touch: Box<dyn FnMut() + 'a>,
+    pub(crate) events: Vec<Event>,
 }
 
 impl<'a> Holder<'a> {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::who(|| ())
     }
 
-    pub fn who(at_touch: impl FnMut() + 'a) -> Self {
+    pub(crate) fn who(at_touch: impl FnMut() + 'a) -> Self {
         Self { at_touch: Box::new(at_touch), events: Vec::new() }
     }
 }
@@ -55,7 +54,7 @@ impl User for Holder<'_> {
 }
 
 /// A transport that loses its patience soon.
-pub fn transport() -> NfcTransport {
+pub(crate) fn transport() -> NfcTransport {
     NfcTransport::with_limits(Limits {
         select: Duration::from_secs(4),
         command: Duration::from_secs(20),
@@ -65,13 +64,13 @@ pub fn transport() -> NfcTransport {
 }
 
 /// OpenSK as a card, and the APDUs that it gets.
-pub fn card(key: &Key, manners: Manners) -> Applet {
+pub(crate) fn card(key: &Key, manners: Manners) -> Applet {
     let powered = key.clone();
     Applet::new(key.device(), manners).on_power(move |_| powered.power_cycle())
 }
 
 /// Waits until exactly `count` security keys are listed.
-pub fn wait_for(transport: &NfcTransport, count: usize) -> Vec<DeviceDescription> {
+pub(crate) fn wait_for(transport: &NfcTransport, count: usize) -> Vec<DeviceDescription> {
     let mut devices = Vec::new();
     virtual_keys::pcscd::wait_until("the security keys on the readers", || {
         devices = transport.devices().unwrap();
@@ -81,13 +80,13 @@ pub fn wait_for(transport: &NfcTransport, count: usize) -> Vec<DeviceDescription
 }
 
 /// The only security key there is, opened.
-pub fn open_only(transport: &NfcTransport) -> Box<dyn Device> {
+pub(crate) fn open_only(transport: &NfcTransport) -> Box<dyn Device> {
     let devices = wait_for(transport, 1);
     transport.open(&devices[0].id).unwrap()
 }
 
 /// A request with names so long that it takes more than 255 bytes.
-pub fn credential_request() -> CredentialRequest {
+pub(crate) fn credential_request() -> CredentialRequest {
     CredentialRequest {
         rp: RelyingParty { id: "bank.example".to_owned(), name: Some("B".repeat(64)) },
         user: UserAccount { id: vec![1; 64], name: Some("a".repeat(64)), display_name: Some("A".repeat(64)) },
@@ -97,11 +96,11 @@ pub fn credential_request() -> CredentialRequest {
     }
 }
 
-pub fn set_pin(device: &mut dyn Device) -> Result<(), Error> {
+pub(crate) fn set_pin(device: &mut dyn Device) -> Result<(), Error> {
     run(&mut SetPin::new(), device, &mut Holder::new(), &mut System, &CancelToken::new())
 }
 
-pub fn enroll(
+pub(crate) fn enroll(
     device: &mut dyn Device,
     user: &mut Holder<'_>,
     cancel: &CancelToken,
@@ -109,7 +108,7 @@ pub fn enroll(
     run(&mut MakeCredential::new(credential_request()), device, user, &mut System, cancel)
 }
 
-pub fn pay(device: &mut dyn Device, credential: &NewCredential) -> Result<Assertion, Error> {
+pub(crate) fn pay(device: &mut dyn Device, credential: &NewCredential) -> Result<Assertion, Error> {
     let request = AssertionRequest {
         rp_id: "bank.example".to_owned(),
         client_data_hash: [9; 32],
