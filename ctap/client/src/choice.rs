@@ -277,15 +277,20 @@ impl Choice<'_> {
         if let Some(id) = self.find(|state| matches!(state, State::Holder(_))) {
             return Ok(Some(id));
         }
-        let chosen_by_touch = self.is_any(|state| matches!(state, State::Blinking));
-        if !chosen_by_touch {
+        let candidates = self.count(|state| matches!(state, State::Candidate(_)));
+        let choosing = self.is_any(|state| matches!(state, State::Blinking));
+        if !choosing {
             let asking = self.is_any(|state| matches!(state, State::Asked { .. }));
-            let candidates = self.count(|state| matches!(state, State::Candidate(_)));
             if asking && (candidates == 0 || Instant::now() < self.patience) {
                 return Ok(None);
             }
             if candidates == 1 {
                 return Ok(self.find(|state| matches!(state, State::Candidate(_))));
+            }
+            if candidates == 0
+                && let Some(error) = self.failure()
+            {
+                return Err(error);
             }
         }
         // What came before the watch began may be the one.
@@ -293,38 +298,32 @@ impl Choice<'_> {
             self.watch()?;
             return self.decide(user);
         }
-        if !chosen_by_touch && self.count(|state| matches!(state, State::Candidate(_))) == 0 {
-            return self.wait_for_another(user).map(|()| None);
+        if choosing || candidates > 0 {
+            self.show(user, Event::ChoiceWanted);
+            self.blink();
+        } else {
+            self.show(user, self.another_wanted());
         }
-        self.show(user, Event::ChoiceWanted);
-        self.blink();
         Ok(None)
     }
 
-    /// None of the keys will do: says so and waits, unless there is one that only an error keeps from being asked.
-    fn wait_for_another(&mut self, user: &mut dyn User) -> Result<(), Error> {
-        let states = || self.contenders.values().map(|contender| &contender.state);
-        let failure = states().find_map(|state| match state {
+    /// What keeps a key from being asked, which might be the one.
+    fn failure(&self) -> Option<Error> {
+        let certain = matches!(self.wanted, Wanted::Key(_));
+        self.contenders.values().find_map(|contender| match &contender.state {
             State::Failed(error) => Some(error.clone()),
-            State::Unfit(Unfit::TooOld) if matches!(self.wanted, Wanted::Key(_)) => {
-                Some(TransportError::TooOld.into())
-            }
-            State::Gone if matches!(self.wanted, Wanted::Key(_)) => Some(TransportError::Gone.into()),
+            State::Unfit(Unfit::TooOld) if certain => Some(TransportError::TooOld.into()),
+            State::Gone if certain => Some(TransportError::Gone.into()),
             _ => None,
-        });
-        if let Some(error) = failure {
-            return Err(error);
-        }
-        let unfit = |unfit| states().any(|state| matches!(state, State::Unfit(it) if *it == unfit));
-        let event = if unfit(Unfit::WithoutKey) {
-            Event::OtherDeviceWanted(Unfit::WithoutKey)
-        } else if unfit(Unfit::TooOld) {
-            Event::OtherDeviceWanted(Unfit::TooOld)
-        } else {
-            Event::DeviceWanted
-        };
-        self.show(user, event);
-        Ok(())
+        })
+    }
+
+    /// What the user is told where none of the keys will do.
+    fn another_wanted(&self) -> Event {
+        [Unfit::WithoutKey, Unfit::TooOld]
+            .into_iter()
+            .find(|unfit| self.is_any(|state| matches!(state, State::Unfit(of) if of == unfit)))
+            .map_or(Event::DeviceWanted, Event::OtherDeviceWanted)
     }
 
     /// Has every candidate wait for a touch.

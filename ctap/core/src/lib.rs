@@ -5,7 +5,8 @@
 //! * [`authenticator_data`] and [`attestation`]: what an authenticator signs, parsed to the last byte.
 //! * [`pin_uv_auth`]: PIN/UV auth protocols one and two, both sides; [`Pin`] is a PIN in memory.
 //! * [`ceremony`]: "make a credential", "get an assertion", "set PIN" and "change PIN" as state machines, and
-//!   [`ceremony::run`], the loop that drives one over a blocking [`transport::Device`].
+//!   [`ceremony::run`], the loop that drives one over a blocking [`transport::Device`]; besides, what takes one exchange:
+//!   getInfo, selection by touch, reset, and the silent question for a credential, [`ceremony::preflight()`].
 //! * [`transport`]: what a transport (USB, NFC, TPM, software) implements.
 //!
 //! Nothing here reads a clock, a file or a socket. Random bytes come from the caller, by [`Random`].
