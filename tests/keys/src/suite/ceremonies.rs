@@ -1,12 +1,14 @@
 //! The ceremonies themselves. What must hold is asserted; what a key does not have is said by [`NotApplicable`].
 
-use super::{Case, Ceremony, NotApplicable, PIN, assertion_request, credential_request};
+use super::{Case, Ceremony, NotApplicable, PIN, RP_ID, assertion_request, credential_request};
 use crate::key::Touch;
 use crate::user::{Between, OsRandom, Typist};
 use ctap_core::Error;
-use ctap_core::ceremony::{self, Event, PinPurpose, PinRequest, SetPin, get_info, reset, select};
+use ctap_core::ceremony::{
+    self, Event, Held, PinPurpose, PinRequest, SetPin, get_info, preflight, reset, select,
+};
 use ctap_core::messages::{ClientPinSubcommand, CredentialId, GetInfo, Request, Response};
-use ctap_core::transport::CancelToken;
+use ctap_core::transport::{CancelToken, Device, TransportError};
 use fwp_cose::{SignatureAlgorithm, signature};
 
 type Tried = Result<(), NotApplicable>;
@@ -24,6 +26,7 @@ pub(super) fn run(ceremony: Ceremony, case: &mut Case) -> Tried {
         Ceremony::Excluded => excluded(case),
         Ceremony::GetAssertion => assertion(case),
         Ceremony::UnknownCredential => unknown_credential(case),
+        Ceremony::Preflight => silent_question(case),
         Ceremony::PinNotSet => pin_not_set(case),
         Ceremony::NoPinGiven => no_pin_given(case),
         Ceremony::CancelAtTouch => cancel_at_touch(case),
@@ -31,6 +34,7 @@ pub(super) fn run(ceremony: Ceremony, case: &mut Case) -> Tried {
         Ceremony::SoftBlock => soft_block(case),
         Ceremony::BlockedForGood => blocked_for_good(case),
         Ceremony::Selection => selection(case),
+        Ceremony::Wink => wink(case),
         Ceremony::Reset => resetting(case),
         Ceremony::BuiltInUv => built_in_uv(case),
         Ceremony::UvFallsBack => uv_falls_back(case),
@@ -111,7 +115,8 @@ fn new_key(case: &mut Case, algorithm: SignatureAlgorithm) -> Tried {
     let credential = match case.make(&mut Typist::new(&[PIN]), request) {
         Ok(credential) => credential,
         Err(Error::UnsupportedAlgorithm) if algorithm != SignatureAlgorithm::Es256 => {
-            return Err(NotApplicable(format!("this key has no {algorithm:?} and says so")));
+            let name = if algorithm == SignatureAlgorithm::Rs256 { "RS256" } else { "EdDSA" };
+            return Err(NotApplicable(format!("this key has no {name} and says so")));
         }
         Err(error) => panic!("{error:?}"),
     };
@@ -155,6 +160,28 @@ fn unknown_credential(case: &mut Case) -> Tried {
     changed[10] ^= 1;
     request.credential_id = CredentialId::new(changed).expect("a credential ID");
     assert_eq!(case.assert(&mut Typist::new(&[PIN]), request), Err(Error::NoCredentials), "an unknown key");
+    Ok(())
+}
+
+fn silent_question(case: &mut Case) -> Tried {
+    let credential = case.enrolled();
+    let foreign = |number: u8| CredentialId::new(vec![number; 96]).expect("a credential ID");
+    let mut asked: Vec<_> = (0..29).map(foreign).collect();
+    // A key that wants a touch for this would wait for it.
+    case.subject.set_touch(Touch::Waits);
+    let cancel = CancelToken::new();
+    let info = case.info();
+    let none = preflight(&mut case.device(), &info, RP_ID, &asked, &cancel).expect("an answer");
+    asked.push(credential.credential_id.clone());
+    let held = preflight(&mut case.device(), &info, RP_ID, &asked, &cancel).expect("an answer");
+    if held == Held::Unclear {
+        assert!(!matches!(none, Held::Yes(_)), "{none:?}");
+        return Err(NotApplicable(
+            "this key names none of its keys without a touch, and is asked with one".to_owned(),
+        ));
+    }
+    assert_eq!(none, Held::No);
+    assert_eq!(held, Held::Yes(credential.credential_id));
     Ok(())
 }
 
@@ -244,6 +271,16 @@ fn selection(case: &mut Case) -> Tried {
         "another one was chosen"
     );
     Ok(())
+}
+
+fn wink(case: &mut Case) -> Tried {
+    match case.device().wink() {
+        Ok(()) => Ok(()),
+        Err(TransportError::Unsupported(_)) => {
+            Err(NotApplicable("no wink on this key or transport, which is said".to_owned()))
+        }
+        Err(error) => panic!("{error:?}"),
+    }
 }
 
 fn resetting(case: &mut Case) -> Tried {

@@ -45,6 +45,7 @@ pub enum Ceremony {
     Excluded,
     GetAssertion,
     UnknownCredential,
+    Preflight,
     PinNotSet,
     NoPinGiven,
     CancelAtTouch,
@@ -52,6 +53,7 @@ pub enum Ceremony {
     SoftBlock,
     BlockedForGood,
     Selection,
+    Wink,
     Reset,
     BuiltInUv,
     UvFallsBack,
@@ -59,7 +61,7 @@ pub enum Ceremony {
 
 impl Ceremony {
     /// All, in the order of the table.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::GetInfo,
         Self::SetPin,
         Self::ShortPin,
@@ -71,6 +73,7 @@ impl Ceremony {
         Self::Excluded,
         Self::GetAssertion,
         Self::UnknownCredential,
+        Self::Preflight,
         Self::PinNotSet,
         Self::NoPinGiven,
         Self::CancelAtTouch,
@@ -78,6 +81,7 @@ impl Ceremony {
         Self::SoftBlock,
         Self::BlockedForGood,
         Self::Selection,
+        Self::Wink,
         Self::Reset,
         Self::BuiltInUv,
         Self::UvFallsBack,
@@ -98,6 +102,7 @@ impl fmt::Display for Ceremony {
             Self::Excluded => "new key refused: one of the exclude list is there",
             Self::GetAssertion => "assertion, also after a power cycle",
             Self::UnknownCredential => "assertion refused: unknown key, other site",
+            Self::Preflight => "silent question: which of thirty keys",
             Self::PinNotSet => "no PIN set: said before anything is asked",
             Self::NoPinGiven => "the user gives no PIN",
             Self::CancelAtTouch => "cancelled while it waits for a touch",
@@ -105,6 +110,7 @@ impl fmt::Display for Ceremony {
             Self::SoftBlock => "three wrong PINs: blocked until a power cycle",
             Self::BlockedForGood => "eight wrong PINs: blocked for good",
             Self::Selection => "selection by touch",
+            Self::Wink => "wink",
             Self::Reset => "reset: keys and PIN are gone",
             Self::BuiltInUv => "built-in verification instead of the PIN",
             Self::UvFallsBack => "built-in verification fails: PIN asked for",
@@ -360,6 +366,10 @@ impl Device for Borrowed<'_> {
 
     fn end(&mut self) {
         self.0.end();
+    }
+
+    fn wink(&mut self) -> Result<(), TransportError> {
+        self.0.wink()
     }
 }
 
