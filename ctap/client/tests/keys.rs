@@ -6,9 +6,10 @@ mod common;
 use common::*;
 use ctap_client::{KeyId, Keys, Wanted};
 use ctap_core::Error;
-use ctap_core::ceremony::{SetPin, get_info, run};
+use ctap_core::ceremony::{Event, SetPin, get_info, run};
 use ctap_core::messages::CommandCode;
 use ctap_core::transport::{CancelToken, TransportError, TransportKind};
+use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 use virtual_keys::{OsRandom, Touch, Typist};
@@ -108,6 +109,31 @@ fn a_key_that_blinks_is_not_disturbed_by_a_list() {
     assert_eq!(keys.each_ref().map(|key| key.seen().commands.len()), before);
     keys[1].set_touch(Touch::AtOnce);
     assert!(choosing.end().is_ok());
+}
+
+/// A daemon that lists on every change asks a new key at the same moment as the choice that waits for it.
+#[test]
+fn a_list_and_a_choice_that_meet_at_a_new_key_do_not_get_in_each_others_way() {
+    let slow: Answer = Arc::new(|command| {
+        if command[0] == CommandCode::GetInfo.byte() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        None
+    });
+    for _ in 0..8 {
+        let (ports, key) = (Ports::new(), opensk());
+        let keys = ports.keys();
+        let (tell, listed) = channel();
+        let lists = keys.clone();
+        let _watch = keys.watch(move || tell.send(lists.list()).unwrap());
+        let choosing = Choosing::begin(&keys, Wanted::Any);
+        assert_eq!(choosing.told(), Event::DeviceWanted);
+        ports.plug(Plugged { answer: Some(Arc::clone(&slow)), ..Plugged::new(&key) });
+        let chosen = choosing.end().unwrap();
+        let listing = listed.recv_timeout(SOON).unwrap();
+        assert_eq!(listing.keys[0].id, chosen.id);
+        assert!(listing.keys[0].info.is_ok(), "{:?}", listing.keys[0].info);
+    }
 }
 
 #[test]
