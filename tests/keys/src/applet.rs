@@ -122,7 +122,7 @@ impl ApduLog {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn add(&self, apdu: &[u8]) {
+    pub(crate) fn add(&self, apdu: &[u8]) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(apdu.to_vec());
     }
 }

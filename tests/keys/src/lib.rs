@@ -7,7 +7,8 @@
 //! * [`hostile`]: a key that answers wrongly, in some hundred ways to each command.
 //! * [`user`]: the user who types PINs, and a device that looks on.
 //! * [`vhci`]: a key as a real USB device of the running kernel.
-//! * [`applet`]: a key as a smart card; [`vpcd`] lays it on a virtual reader, [`pcscd`] runs that reader's service for one test.
+//! * [`applet`]: a key as a smart card, [`dispatched`] behind another maker's APDU layer; [`vpcd`] lays it on a virtual reader,
+//!   [`pcscd`] runs that reader's service for one test.
 //!
 //! A test fails by panicking, and so does this.
 #![forbid(unsafe_code)]
@@ -15,6 +16,7 @@
 
 pub mod applet;
 mod body;
+pub mod dispatched;
 pub mod hostile;
 pub mod key;
 pub mod opensk;

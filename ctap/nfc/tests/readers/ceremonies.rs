@@ -5,9 +5,10 @@ use ctap_core::ceremony::{Event, get_info};
 use ctap_core::transport::{CancelToken, Transport, TransportError};
 use ctap_core::{Error, Status};
 use std::time::{Duration, Instant};
-use virtual_keys::applet::{ApduLog, FnDevice, Manners, Reply, Scripted, contactless_atr, t0_atr};
+use virtual_keys::applet::{ApduLog, Card, FnDevice, Manners, Reply, Scripted, contactless_atr, t0_atr};
+use virtual_keys::dispatched::DispatchedCard;
 use virtual_keys::key::Touch;
-use virtual_keys::{applet::Applet, opensk, pcscd, vpcd};
+use virtual_keys::{Key, applet::Applet, opensk, pcscd, vpcd};
 
 fn instructions(log: &ApduLog) -> Vec<(u8, u8)> {
     log.apdus().iter().map(|apdu| (apdu[0], apdu[1])).collect()
@@ -23,11 +24,20 @@ fn has_extended(log: &ApduLog) -> bool {
 
 /// Enrolls and pays with a card of these manners; its APDUs.
 fn enroll_and_pay(name: &str, manners: &Manners) -> Option<ApduLog> {
+    enroll_and_pay_with(name, |key| {
+        let card = card(key, manners.clone());
+        (card.log(), card)
+    })
+}
+
+fn enroll_and_pay_with<C: Card + 'static>(
+    name: &str,
+    card: impl FnOnce(&Key) -> (ApduLog, C),
+) -> Option<ApduLog> {
     let mut result = None;
     pcscd::run(name, |pcscd| {
         let key = opensk::key(Touch::AtOnce);
-        let card = card(&key, manners.clone());
-        let log = card.log();
+        let (log, card) = card(&key);
         let _laid = vpcd::lay(card, pcscd.port(0)).unwrap();
         let mut device = open_only(&transport());
         set_pin(device.as_mut()).unwrap();
@@ -37,6 +47,29 @@ fn enroll_and_pay(name: &str, manners: &Manners) -> Option<ApduLog> {
         result = Some(log);
     });
     result
+}
+
+#[test]
+fn enrolls_and_pays_in_chains_behind_the_apdu_layer_of_another_maker() {
+    let name = "ceremonies::enrolls_and_pays_in_chains_behind_the_apdu_layer_of_another_maker";
+    let card = |key: &Key| {
+        let card = DispatchedCard::new(key.device(), false);
+        (card.log(), card)
+    };
+    let Some(log) = enroll_and_pay_with(name, card) else { return };
+    let sent = instructions(&log);
+    assert!(sent.contains(&CHAIN_LINK) && sent.contains(&MORE) && !has_extended(&log));
+}
+
+#[test]
+fn enrolls_and_pays_in_extended_apdus_behind_the_apdu_layer_of_another_maker() {
+    let name = "ceremonies::enrolls_and_pays_in_extended_apdus_behind_the_apdu_layer_of_another_maker";
+    let card = |key: &Key| {
+        let card = DispatchedCard::new(key.device(), true);
+        (card.log(), card)
+    };
+    let Some(log) = enroll_and_pay_with(name, card) else { return };
+    assert!(has_extended(&log) && !instructions(&log).contains(&CHAIN_LINK));
 }
 
 #[test]
