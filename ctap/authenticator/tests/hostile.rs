@@ -140,7 +140,7 @@ fn pin_retries_of_zero_and_wrong_tokens_are_refused() {
 #[test]
 fn an_authenticator_without_any_verification_or_known_protocol_is_told_apart() {
     let (mut device, credential) = enrolled(AnyDevice::platform(Touch::AtOnce));
-    let mut with = |change: fn(&mut GetInfo)| {
+    let mut with = |change: &(dyn Fn(&mut GetInfo) + Sync)| {
         let change = move |bytes: Vec<u8>| {
             let mut info = GetInfo::decode(&bytes).unwrap().unwrap();
             change(&mut info);
@@ -148,12 +148,20 @@ fn an_authenticator_without_any_verification_or_known_protocol_is_told_apart() {
         };
         assert_with(&mut device, &credential, 0, Box::new(change)).unwrap_err()
     };
-    assert_eq!(with(|info| info.options.clear()), Error::NoUserVerification);
-    assert_eq!(with(|info| info.pin_uv_auth_protocols = vec![3, 4]), Error::PinUvAuthProtocol);
-    assert_eq!(with(|info| info.options = vec![("uv".to_owned(), false)]), Error::PinNotSet);
+    assert_eq!(with(&|info| info.options.clear()), Error::NoUserVerification);
+    assert_eq!(with(&|info| info.pin_uv_auth_protocols = vec![3, 4]), Error::PinUvAuthProtocol);
+    let options = |info: &mut GetInfo, options: &[(&str, bool)]| {
+        info.options = options.iter().map(|(name, set)| ((*name).to_owned(), *set)).collect();
+    };
+    let no_pin = "noMcGaPermissionsWithClientPin";
+    assert_eq!(with(&|info| options(info, &[("clientPin", false)])), Error::PinNotSet);
+    assert_eq!(with(&|info| options(info, &[("clientPin", false), ("uv", false)])), Error::PinNotSet);
+    assert_eq!(with(&|info| options(info, &[("uv", false)])), Error::UvNotSetUp);
+    let both = [("clientPin", true), ("uv", false), (no_pin, true)];
+    assert_eq!(with(&|info| options(info, &both)), Error::UvNotSetUp, "the PIN is not enough");
     assert_eq!(
-        with(|info| info.options.push(("noMcGaPermissionsWithClientPin".to_owned(), true))),
-        Error::PinNotSet
+        with(&|info| options(info, &[("clientPin", true), (no_pin, true)])),
+        Error::NoUserVerification
     );
 }
 

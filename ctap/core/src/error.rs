@@ -103,7 +103,7 @@ pub enum Error {
     /// The security key waited too long for the user.
     #[error("the security key waited too long for a touch: try again")]
     Timeout,
-    /// The security key has no PIN and no other way to verify its user.
+    /// The security key has no PIN and no other way to verify its user: [`SetPin`](crate::ceremony::SetPin) helps.
     #[error("the security key has no PIN yet: set one first")]
     PinNotSet,
     /// A PIN is set already.
@@ -144,6 +144,11 @@ pub enum Error {
     /// Biometric verification failed and there is no PIN to fall back to.
     #[error("the security key did not recognise you: try again")]
     UvInvalid,
+    /// A fingerprint or the like is what this security key wants, and none is enrolled; a PIN would not do.
+    #[error(
+        "the security key wants a fingerprint or the like for this: enroll one first, with its maker's program"
+    )]
+    UvNotSetUp,
     /// The security key cannot verify its user at all.
     #[error("the security key cannot verify its user (no PIN, no fingerprint): use another one")]
     NoUserVerification,

@@ -343,7 +343,7 @@ proptest! {
         let (info, cancel) = (GetInfo::default(), CancelToken::new());
         let held = preflight(&mut Always(response.clone()), &info, "bank.example", &credentials, &cancel);
         match held {
-            Ok(Held::No) => prop_assert_eq!(&response, &[Status::NO_CREDENTIALS.0]),
+            Ok(Held::No) => prop_assert_eq!(response[0], Status::NO_CREDENTIALS.0),
             Ok(Held::Yes(credential)) => {
                 let answer = GetAssertionResponse::decode(&response).unwrap().unwrap();
                 prop_assert!(credentials.contains(&credential));

@@ -175,10 +175,21 @@ impl<O: Operation> Verified<O> {
             && self.info.option("noMcGaPermissionsWithClientPin") != Some(true)
     }
 
+    /// Why there is no way to verify the user.
+    fn what_is_missing(&self) -> Error {
+        let pin_would_do = self.info.option("noMcGaPermissionsWithClientPin") != Some(true);
+        if pin_would_do && self.info.option("clientPin") == Some(false) {
+            Error::PinNotSet
+        } else if self.info.option("uv") == Some(false) {
+            Error::UvNotSetUp
+        } else {
+            Error::NoUserVerification
+        }
+    }
+
     fn authorize_by_pin(&mut self) -> Result<Output<O::Outcome>, Error> {
         if !self.pin_usable() {
-            let can_have_one = self.info.option("clientPin").is_some() || self.info.option("uv").is_some();
-            return Err(if can_have_one { Error::PinNotSet } else { Error::NoUserVerification });
+            return Err(self.what_is_missing());
         }
         if self.info.force_pin_change {
             return Err(Error::PinChangeRequired);
