@@ -8,6 +8,8 @@ use std::time::Duration;
 
 /// Where pcscd leaves its process ID.
 const PID_FILE: &str = "/run/pcscd/pcscd.pid";
+/// The most states that pcsc-lite takes at once, which is the most readers that it knows.
+const MAX_STATES: usize = 16;
 /// The longest reader's name that is shown, in characters.
 const MAX_NAME: usize = 64;
 
@@ -71,15 +73,44 @@ fn reader(state: &ReaderState) -> Reader {
         has_card: event.contains(State::PRESENT) && !event.intersects(silent),
         in_use: event.intersects(State::INUSE | State::EXCLUSIVE),
         count: state.event_count(),
-        raw: State::from_bits_retain(event.bits() | pcsc::ffi::DWORD::from(state.event_count()) << 16),
+        raw: counted(event, state.event_count()),
+    }
+}
+
+/// PC/SC's count of readers that came and went: what changed since the last wait is not missed. pcsc-lite 1.9, say, has none
+/// yet, and a reader that is plugged in during the fraction of a millisecond between two waits is seen with the next event only.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ReaderCount(u32);
+
+impl ReaderCount {
+    /// The count now.
+    pub(crate) fn now(context: &Context) -> Result<Self, Error> {
+        let mut states = [ReaderState::new(PNP_NOTIFICATION(), State::UNAWARE)];
+        match context.get_status_change(Duration::ZERO, &mut states) {
+            Ok(()) | Err(Error::Timeout) => Ok(Self(states.first().map_or(0, ReaderState::event_count))),
+            Err(error) => Err(error),
+        }
     }
 }
 
 /// Blocks until something differs from `readers`, or readers come or go, or [`Context::cancel`].
-pub(crate) fn wait_for_change(context: &Context, readers: &[Reader]) -> Result<(), Error> {
+pub(crate) fn wait_for_change(
+    context: &Context,
+    readers: &[Reader],
+    count: &mut ReaderCount,
+) -> Result<(), Error> {
     let seen = readers.iter().map(|reader| ReaderState::new(reader.name.clone(), reader.raw));
-    let mut states: Vec<_> = seen.chain([ReaderState::new(PNP_NOTIFICATION(), State::UNAWARE)]).collect();
-    context.get_status_change(None, &mut states)
+    let come_or_go = ReaderState::new(PNP_NOTIFICATION(), counted(State::UNAWARE, count.0));
+    // Where there are as many readers as there can be, no other one comes.
+    let mut states: Vec<_> = seen.chain([come_or_go]).take(MAX_STATES).collect();
+    context.get_status_change(None, &mut states)?;
+    count.0 = states.get(readers.len()).map_or(0, ReaderState::event_count);
+    Ok(())
+}
+
+/// A state with its count, as PC/SC wants it back.
+fn counted(state: State, count: u32) -> State {
+    State::from_bits_retain(state.bits() | pcsc::ffi::DWORD::from(count) << 16)
 }
 
 /// The reader called `name`, if it is there.

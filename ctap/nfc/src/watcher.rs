@@ -2,7 +2,7 @@
 //!
 //! The thread that waits sleeps in pcsc-lite's library, which wakes by itself once a minute to register anew with pcscd.
 
-use crate::reader::{Reader, connect, of_service, readers, wait_for_change};
+use crate::reader::{Reader, ReaderCount, connect, of_service, readers, wait_for_change};
 use crate::transport::Shared;
 use ctap_core::transport::{CancelToken, TransportError, Watcher};
 use pcsc::{Context, Error};
@@ -16,6 +16,7 @@ pub(crate) struct NfcWatcher {
     shared: Arc<Shared>,
     context: Context,
     seen: Vec<Seen>,
+    count: ReaderCount,
     waiting: Arc<Waiting>,
 }
 
@@ -31,7 +32,8 @@ struct Seen {
 impl NfcWatcher {
     pub(crate) fn begin(shared: Arc<Shared>) -> Result<Self, TransportError> {
         let context = connect()?;
-        let mut watcher = Self { shared, context, seen: Vec::new(), waiting: Arc::default() };
+        let count = ReaderCount::now(&context).map_err(of_service)?;
+        let mut watcher = Self { shared, context, seen: Vec::new(), count, waiting: Arc::default() };
         watcher.seen = watcher.look()?.1;
         Ok(watcher)
     }
@@ -71,7 +73,8 @@ impl Watcher for NfcWatcher {
                 self.seen = seen;
                 return Ok(());
             }
-            let result = self.waiting.around(cancel, || wait_for_change(&self.context, &readers));
+            let (context, count) = (&self.context, &mut self.count);
+            let result = self.waiting.around(cancel, || wait_for_change(context, &readers, count));
             match result {
                 Ok(()) | Err(Error::Cancelled | Error::UnknownReader | Error::Timeout) => {}
                 Err(error) => return Err(of_service(error)),
