@@ -156,6 +156,22 @@ fn a_watch_tells_of_every_change_until_it_is_dropped_and_wakes_for_nothing_else(
 }
 
 #[test]
+fn a_watch_survives_a_restart_of_the_service_behind_it_and_ends_with_its_end() {
+    let (ports, key) = (Ports::new(), opensk());
+    let keys = ports.keys();
+    let (tell, told) = channel();
+    let _watch = keys.watch(move || tell.send(()).unwrap());
+    ports.restart();
+    told.recv_timeout(SOON).unwrap();
+    ports.plug_in(&key);
+    told.recv_timeout(SOON).unwrap();
+    assert_eq!(ports.log().watched, 2);
+    ports.fail(TransportError::Unavailable("the service is gone".to_owned()));
+    told.recv_timeout(SOON).expect("the keys are gone, and that is said");
+    assert!(told.recv_timeout(SOON).is_err(), "its thread has ended");
+}
+
+#[test]
 fn a_watch_may_be_dropped_by_its_own_callback() {
     let (ports, key) = (Ports::new(), opensk());
     let slot = std::sync::Arc::new(std::sync::Mutex::new(None));

@@ -57,6 +57,7 @@ struct Inner {
 struct State {
     last: u32,
     changes: u64,
+    restarts: u64,
     plugged: Vec<(String, Plugged)>,
     unavailable: Option<TransportError>,
     log: Log,
@@ -110,6 +111,11 @@ impl Ports {
 
     pub fn fail(&self, error: TransportError) {
         self.change(|state| state.unavailable = Some(error));
+    }
+
+    /// What watches the ports breaks, and can be had anew.
+    pub fn restart(&self) {
+        self.change(|state| state.restarts += 1);
     }
 
     pub fn log(&self) -> Log {
@@ -169,13 +175,14 @@ impl Transport for Ports {
         if let Some(error) = &state.unavailable {
             return Err(error.clone());
         }
-        Ok(Box::new(PortsWatcher { ports: self.clone(), seen: state.changes }))
+        Ok(Box::new(PortsWatcher { ports: self.clone(), seen: state.changes, restarts: state.restarts }))
     }
 }
 
 struct PortsWatcher {
     ports: Ports,
     seen: u64,
+    restarts: u64,
 }
 
 impl Watcher for PortsWatcher {
@@ -190,7 +197,11 @@ impl Watcher for PortsWatcher {
         let waiting = |state: &mut State| state.changes == self.seen && !cancel.is_cancelled();
         let state = self.ports.0.changed.wait_while(state, waiting).unwrap();
         self.seen = state.changes;
-        if cancel.is_cancelled() { Err(TransportError::Cancelled) } else { Ok(()) }
+        if cancel.is_cancelled() {
+            return Err(TransportError::Cancelled);
+        }
+        let broken = state.unavailable.is_some() || state.restarts != self.restarts;
+        if broken { Err(TransportError::Io("the service went away".to_owned())) } else { Ok(()) }
     }
 }
 
