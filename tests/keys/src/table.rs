@@ -80,22 +80,24 @@ impl FromStr for Row {
 }
 
 /// The columns that there must be: every key over every transport.
-const COLUMNS: [(&str, &str); 6] = [
+const COLUMNS: [(&str, &str); 8] = [
     ("opensk", "in-process"),
     ("opensk", "usb (umockdev)"),
     ("opensk", "usb (kernel)"),
     ("opensk", "nfc (pcscd)"),
     ("trussed", "in-process"),
+    ("trussed", "usb (umockdev)"),
+    ("trussed", "nfc (pcscd)"),
     ("platform", "in-process"),
 ];
 
 /// The other combinations, and why they are none.
 const NO_COLUMNS: [(&str, &str); 3] = [
     (
-        "trussed over usb and nfc",
-        "the transports carry bytes and know no maker; what Trussed does otherwise is in its answers",
+        "trussed, usb (kernel)",
+        "the kernel carries 64 bytes and knows no maker; Trussed's own packets come over umockdev's hidraw",
     ),
-    ("platform over usb and nfc", "it is in the wallet itself, and on no bus"),
+    ("platform, usb and nfc", "it is in the wallet itself, and on no bus"),
     (
         "platform with keys in a TPM",
         "the same ceremonies and messages; its key store comes with the next step",
@@ -120,8 +122,11 @@ pub fn directory() -> io::Result<PathBuf> {
 /// Writes the rows of one run of the suite, in place of those of its last run.
 ///
 /// # Errors
-/// Those of the file system.
+/// Those of the file system; a row for no column.
 pub fn record(rows: &[Row]) -> io::Result<()> {
+    if let Some(row) = rows.iter().find(|row| !COLUMNS.contains(&(&row.key, &row.transport))) {
+        return Err(io::Error::other(format!("{row}: the columns are {COLUMNS:?}")));
+    }
     record_in(&directory()?, rows)
 }
 
@@ -160,7 +165,7 @@ pub fn recorded() -> io::Result<Vec<Row>> {
 
 /// The table as text, and what is wrong with it.
 pub fn render(rows: &[Row]) -> (String, Vec<String>) {
-    let columns = columns(rows);
+    let columns = columns();
     let mut wrong = Vec::new();
     let mut notes: Vec<&str> = Vec::new();
     let mut lines = vec![String::new(); Ceremony::ALL.len()];
@@ -168,7 +173,7 @@ pub fn render(rows: &[Row]) -> (String, Vec<String>) {
         *line = format!("{ceremony:<50}");
         for (key, transport, protocol) in &columns {
             let mut found = rows.iter().filter(|row| {
-                (&row.key, &row.transport, row.protocol) == (key, transport, *protocol)
+                (row.key.as_str(), row.transport.as_str(), row.protocol) == (*key, *transport, *protocol)
                     && row.ceremony == ceremony.to_string()
             });
             let place = format!("{ceremony}: {key}, {transport}, protocol {protocol}");
@@ -213,19 +218,11 @@ pub fn render(rows: &[Row]) -> (String, Vec<String>) {
     (text, wrong)
 }
 
-/// The declared columns, and those that were recorded besides.
-fn columns(rows: &[Row]) -> Vec<(String, String, u64)> {
-    let mut pairs: Vec<_> = COLUMNS.iter().map(|(key, transport)| (*key, *transport)).collect();
-    for row in rows {
-        let pair = (row.key.as_str(), row.transport.as_str());
-        if !pairs.contains(&pair) {
-            pairs.push(pair);
-        }
-    }
-    let with_protocols = pairs.into_iter().flat_map(|(key, transport)| {
-        PROTOCOLS.map(|protocol| (key.to_owned(), transport.to_owned(), protocol))
-    });
-    with_protocols.collect()
+fn columns() -> Vec<(&'static str, &'static str, u64)> {
+    COLUMNS
+        .into_iter()
+        .flat_map(|(key, transport)| PROTOCOLS.map(|protocol| (key, transport, protocol)))
+        .collect()
 }
 
 #[cfg(test)]
