@@ -60,7 +60,10 @@ fn a_declared_length_beyond_what_packets_can_carry_is_refused_before_anything_is
 fn packets_out_of_turn_are_each_named() {
     let reports: Vec<_> = message(A, vec![7; 200]).reports().collect();
     assert_eq!(reassemble([reports[0], reports[2]]), Err(HidError::Sequence { expected: 0, got: 1 }));
-    assert_eq!(reassemble([reports[0], reports[1], reports[1]]), Err(HidError::Sequence { expected: 1, got: 0 }));
+    assert_eq!(
+        reassemble([reports[0], reports[1], reports[1]]),
+        Err(HidError::Sequence { expected: 1, got: 0 })
+    );
     assert_eq!(reassemble([reports[1]]), Err(HidError::Orphan));
     assert_eq!(reassemble([reports[0], reports[0]]), Err(HidError::Interrupted));
     assert_eq!(Frame::parse(&[0; 63]), Err(HidError::ReportLength(63)));

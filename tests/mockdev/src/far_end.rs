@@ -1,7 +1,7 @@
 //! The device's side of a hidraw node.
 
 use crate::MockError;
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex};
 use std::io::{Read, Write};
@@ -34,9 +34,10 @@ impl FarEnd {
         Ok(Self { file: Some(fd.into()), unplugged, pending: Vec::new() })
     }
 
-    /// The next report that the program wrote, or `None` if there was none within `timeout` or the node is gone.
+    /// The next report that the program wrote, or `None` if there was none within `timeout` (for ever if that is
+    /// longer than clocks reach) or the node is gone.
     pub fn receive(&mut self, timeout: Duration) -> Option<[u8; REPORT_LEN]> {
-        let deadline = Instant::now() + timeout;
+        let deadline = Instant::now().checked_add(timeout);
         loop {
             // hidraw: the report's number (0: there is one only), then the report.
             if let Some((written, rest)) = self.pending.split_at_checked(REPORT_LEN + 1) {
@@ -44,11 +45,11 @@ impl FarEnd {
                 self.pending = rest.to_vec();
                 return Some(report);
             }
-            let left = deadline.saturating_duration_since(Instant::now());
-            let timeout = rustix::event::Timespec::try_from(left).ok()?;
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let timeout = left.map(Timespec::try_from).transpose().ok()?;
             let file = self.file.as_mut()?;
             let mut fds = [PollFd::new(file, PollFlags::IN), PollFd::new(&*self.unplugged, PollFlags::IN)];
-            match poll(&mut fds, Some(&timeout)) {
+            match poll(&mut fds, timeout.as_ref()) {
                 Ok(0) => return None,
                 Ok(_) => {}
                 Err(Errno::INTR) => continue,

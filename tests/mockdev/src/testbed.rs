@@ -3,9 +3,12 @@
 use crate::far_end::FarEnd;
 use crate::{MockError, ffi};
 use rustix::event::{EventfdFlags, eventfd};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
 
 /// The report descriptor of a FIDO key (CTAP 2.1 section 11.2.8.2): usage page 0xF1D0, 64 bytes in and out.
 pub const FIDO_DESCRIPTOR: &[u8] = &[
@@ -37,7 +40,8 @@ pub struct UsbDevice {
     pub descriptor: Vec<u8>,
     /// The udev property ID_SEAT.
     pub seat: Option<String>,
-    /// The number of the hidraw node, which the kernel uses again once it is free.
+    /// The number of the hidraw node, or the next one that no device in the testbed ever had: the kernel uses numbers again,
+    /// libumockdev can't.
     pub node: u8,
 }
 
@@ -75,6 +79,8 @@ pub struct Plugged {
     pub node: String,
     /// Readable once it was unplugged: tells the far ends.
     unplugged: Arc<OwnedFd>,
+    /// A program that has the node open: without one, a pty's far end sees a hang-up.
+    _open: std::fs::File,
 }
 
 /// A testbed, empty at first. There is one per process.
@@ -82,6 +88,8 @@ pub struct Testbed {
     ffi: ffi::Testbed,
     /// As the kernel's HID core, which never uses a number again.
     next_hid: u32,
+    /// The numbers of hidraw nodes so far.
+    nodes: BTreeSet<u8>,
     /// Recordings of ioctls, deleted with the testbed.
     recordings: Vec<std::path::PathBuf>,
 }
@@ -95,7 +103,7 @@ impl Testbed {
         if !crate::process::is_inside() {
             return Err(MockError::Testbed);
         }
-        Ok(Self { ffi: ffi::Testbed::new()?, next_hid: 1, recordings: Vec::new() })
+        Ok(Self { ffi: ffi::Testbed::new()?, next_hid: 1, nodes: BTreeSet::new(), recordings: Vec::new() })
     }
 
     /// Plugs `device` in: sysfs, node and the uevents "add".
@@ -104,8 +112,9 @@ impl Testbed {
     /// [`MockError`].
     pub fn plug(&mut self, device: &UsbDevice) -> Result<Plugged, MockError> {
         let UsbDevice { manufacturer, product, vendor, product_id, descriptor, seat, node } = device;
-        let usb = format!("/devices/pci0000:00/0000:00:14.0/usb1/1-{}", u32::from(*node) + 1);
-        let interface = format!("{usb}/1-{}:1.0", u32::from(*node) + 1);
+        let node = (*node..=u8::MAX).find(|&node| self.nodes.insert(node)).ok_or(MockError::Testbed)?;
+        let usb = format!("/devices/pci0000:00/0000:00:14.0/usb1/1-{}", u32::from(node) + 1);
+        let interface = format!("{usb}/1-{}:1.0", u32::from(node) + 1);
         let hid_name = format!("0003:{vendor:04X}:{product_id:04X}.{:04X}", self.next_hid);
         let hid = format!("{interface}/{hid_name}");
         let hidraw = format!("{hid}/hidraw/hidraw{node}");
@@ -130,9 +139,12 @@ impl Testbed {
         let _ = write!(text, "A: dev=240:{node}\\n\nL: device=../../../{hid_name}\n");
         self.ffi.add(&text)?;
 
+        let io = |error: std::io::Error| MockError::Io(error.to_string());
+        let path = format!("/dev/hidraw{node}");
         let plugged = Plugged {
             syspaths: [hidraw, hid, interface, usb].map(|path| format!("/sys{path}")).to_vec(),
-            node: format!("/dev/hidraw{node}"),
+            _open: std::fs::File::options().read(true).write(true).open(&path).map_err(io)?,
+            node: path,
             unplugged: Arc::new(
                 eventfd(0, EventfdFlags::CLOEXEC).map_err(|error| MockError::Io(error.to_string()))?,
             ),
@@ -148,12 +160,17 @@ impl Testbed {
     pub fn unplug(&mut self, plugged: Plugged) -> Result<(), MockError> {
         rustix::io::write(&*plugged.unplugged, &1u64.to_ne_bytes())
             .map_err(|error| MockError::Io(error.to_string()))?;
+        let io = |error: std::io::Error| MockError::Io(error.to_string());
+        let root = self.ffi.root()?;
+        let pty = std::fs::read_link(format!("{root}{}", plugged.node)).map_err(io)?;
         self.ffi.hang_up(&plugged.node)?;
         for syspath in &plugged.syspaths {
             self.ffi.uevent(syspath, "remove")?;
             self.ffi.remove(syspath)?;
         }
-        Ok(())
+        // The kernel gives the pty's number to the next one, of which libumockdev must not find a note then.
+        let note = pty.to_string_lossy().replace('/', "_");
+        std::fs::remove_file(format!("{root}/dev/.ptymap/{note}")).map_err(io)
     }
 
     /// Sends the uevent "change" for a device, as udev does after its rules ran again.
@@ -170,6 +187,34 @@ impl Testbed {
     /// [`MockError`].
     pub fn far_end(&mut self, plugged: &Plugged) -> Result<FarEnd, MockError> {
         FarEnd::new(self.ffi.far_end(&plugged.node)?, Arc::clone(&plugged.unplugged))
+    }
+
+    /// Connects a device that runs elsewhere, until it or `plugged` is unplugged: `to_device` takes the program's reports,
+    /// `from_device` has the device's, and is closed once it is unplugged there.
+    ///
+    /// # Errors
+    /// [`MockError`].
+    pub fn connect(
+        &mut self,
+        plugged: &Plugged,
+        mut to_device: impl FnMut([u8; 64]) + Send + 'static,
+        from_device: Receiver<[u8; 64]>,
+    ) -> Result<(), MockError> {
+        let mut program = self.far_end(plugged)?;
+        let mut same_program = self.far_end(plugged)?;
+        std::thread::spawn(move || {
+            while let Some(report) = program.receive(Duration::MAX) {
+                to_device(report);
+            }
+        });
+        std::thread::spawn(move || {
+            while let Ok(report) = from_device.recv() {
+                if same_program.send(&report).is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(())
     }
 
     /// Sets the permissions of the node of `plugged`, 0o600 say.

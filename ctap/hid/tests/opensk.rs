@@ -1,0 +1,50 @@
+//! Every ceremony with OpenSK behind a hidraw node: `ctap_core` over this crate's transport, as the daemon has it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use ctap_core::transport::{Device, Transport};
+use ctap_hid::UsbTransport;
+use mockdev::{Plugged, Testbed, UsbDevice};
+use virtual_keys::suite::{self, Plan, Subject};
+use virtual_keys::{Endpoint, Finger, Key, Touch, opensk};
+
+/// A testbed with one port.
+struct Port {
+    testbed: Testbed,
+    plugged: Option<Plugged>,
+}
+
+impl Port {
+    fn plug(&mut self, key: &Key) {
+        let plugged = self.testbed.plug(&UsbDevice::key(0)).unwrap();
+        let endpoint = key.plug_in();
+        let Endpoint { packets_in, packets_out } = endpoint;
+        self.testbed.connect(&plugged, move |packet| packets_in.send(packet), packets_out).unwrap();
+        self.plugged = Some(plugged);
+    }
+
+    fn replug(&mut self, key: &Key) {
+        key.unplug();
+        self.testbed.unplug(self.plugged.take().unwrap()).unwrap();
+        self.plug(key);
+    }
+
+    fn open(&mut self, _: &Key) -> Box<dyn Device> {
+        let transport = UsbTransport::new();
+        let keys = transport.devices().unwrap();
+        assert_eq!(keys.len(), 1);
+        transport.open(&keys[0].id).unwrap()
+    }
+}
+
+fn subject(finger: Finger) -> Box<dyn Subject> {
+    let key = opensk::key_with_finger(Touch::AtOnce, finger);
+    let mut port = Port { testbed: Testbed::new().unwrap(), plugged: None };
+    port.plug(&key);
+    Box::new(suite::Plugged { key, place: port, open: Port::open, replug: Port::replug })
+}
+
+mockdev::test! {
+    fn every_ceremony_goes_over_hidraw() {
+        suite::run("opensk", "usb (umockdev)", &Plan::everything(), subject);
+    }
+}
