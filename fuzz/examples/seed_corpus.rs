@@ -1,5 +1,5 @@
 //! Writes the seeds of the CTAP and store corpora: whole ceremonies of the client with the platform authenticator, command
-//! by command, and a record of each table. The same files come out every time.
+//! by command, what devices and cards say below CTAP, and a record of each table. The same files come out every time.
 //!
 //! `cargo run -p fwp-fuzz --example seed_corpus`
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
@@ -12,6 +12,7 @@ use ctap_core::ceremony::{
 };
 use ctap_core::messages::{RelyingParty, UserAccount};
 use ctap_core::{Pin, Random, RandomError};
+use ctap_hid::frame::{ChannelId, Command, Message};
 use fwp::{Amount, Credential, Currency, PayeeHost};
 use fwp_cose::SignatureAlgorithm;
 use fwp_store::record::{
@@ -48,6 +49,8 @@ fn main() {
     record(0, &mut GetAssertion::new(request), &mut authenticator);
     record(3, &mut ChangePin::new(), &mut authenticator);
     store_records();
+    hid_exchanges();
+    nfc_exchanges();
 }
 
 /// A record of each table.
@@ -92,6 +95,57 @@ fn store_records() {
         .reason("Declined");
     seed("store_record", &event.encode());
     seed("store_record", &Settings([("colour".to_owned(), "blue".to_owned())].into()).encode());
+}
+
+/// What a device says on a channel: INIT, a response in one packet and in several, keepalives, errors, nothing.
+fn hid_exchanges() {
+    let id = ChannelId([1, 2, 3, 4]);
+    // The first nonce of a channel that begins with zeros ends with 1.
+    let init = [&[0, 0, 0, 0, 0, 0, 0, 1][..], &id.0, &[2, 5, 0, 0, 0x05]].concat();
+    let packets = |channel, command, payload: &[u8]| {
+        let message = Message::new(channel, command, payload.to_vec()).unwrap();
+        let tagged = message.reports().map(|report| [&[0][..], &report].concat());
+        tagged.collect::<Vec<_>>().concat()
+    };
+    let allocated = packets(ChannelId::BROADCAST, Command::INIT, &init);
+    let answers: [(u8, Vec<u8>); 9] = [
+        (0, packets(id, Command::CBOR, &[0; 3])),
+        (0, packets(id, Command::CBOR, &[7; 300])),
+        (0, [packets(id, Command::KEEPALIVE, &[2]), vec![3], packets(id, Command::CBOR, &[0])].concat()),
+        (0, [packets(id, Command::KEEPALIVE, &[1]), vec![1], packets(id, Command::CBOR, &[0x2d])].concat()),
+        (0, [packets(id, Command::ERROR, &[6]), vec![2]].concat()),
+        (0, packets(id, Command::ERROR, &[4])),
+        (1, packets(id, Command::WINK, &[])),
+        (2, packets(id, Command::PING, &[4])),
+        (0, vec![2]),
+    ];
+    for (which, answer) in answers {
+        seed("ctap_hid", &[&[which][..], &allocated, &answer].concat());
+    }
+}
+
+/// What a card answers: versions, a response whole and in parts, keepalives, corrections, refusals.
+fn nfc_exchanges() {
+    let exchanges: &[(u8, &[&[u8]])] = &[
+        (0x80, &[b"U2F_V2\x90\x00"]),
+        (0x81, &[b"FIDO_2_0\x90\x00"]),
+        (0x80, &[b"\x6a\x82"]),
+        (0x00, &[b"\x00\xa0\x90\x00"]),
+        (0x00, &[b"\x00\xa1\x61\x02", b"\x01\x02\x90\x00"]),
+        (0x20, &[b"\x02\x91\x00", b"\x01\x91\x00", b"\x2d\x90\x00"]),
+        (0x40, &[b"\x90\x00", b"\x90\x00", b"\x00\x90\x00"]),
+        (0x41, &[b"\x67\x00", b"\x90\x00", b"\x90\x00", b"\x00\x90\x00"]),
+        (0x02, &[b"\x61\x00", b"\x6c\x01", b"\x00\x90\x00"]),
+        (0x00, &[b"\x61\x00", b"\x6e\x00", b"\x00\x90\x00"]),
+    ];
+    for (which, answers) in exchanges {
+        let mut bytes = vec![*which];
+        for answer in *answers {
+            bytes.extend_from_slice(&(answer.len() as u16).to_be_bytes());
+            bytes.extend_from_slice(answer);
+        }
+        seed("ctap_nfc", &bytes);
+    }
 }
 
 /// Runs a ceremony, and puts its commands, its responses and the whole into the corpora.

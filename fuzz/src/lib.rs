@@ -6,11 +6,13 @@ mod ctap;
 mod edges;
 mod protocol;
 mod store;
+mod transports;
 
 pub use ctap::{authenticator, ctap_ceremony, ctap_request, ctap_response};
 pub use edges::{card_image, command_line, pin_box, verify_line};
 pub use protocol::{card_data, cbor, credential, enrollment, envelope, esad, payment_request, sad};
 pub use store::store_record;
+pub use transports::{ctap_hid, ctap_nfc};
 
 /// A target: any bytes.
 pub type Target = fn(&[u8]);
@@ -24,6 +26,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("command_line", command_line),
     ("credential", credential),
     ("ctap_ceremony", ctap_ceremony),
+    ("ctap_hid", ctap_hid),
+    ("ctap_nfc", ctap_nfc),
     ("ctap_request", ctap_request),
     ("ctap_response", ctap_response),
     ("enrollment", enrollment),
