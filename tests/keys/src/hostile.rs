@@ -15,7 +15,8 @@
 use crate::user::Between;
 use ctap_core::authenticator_data::{AuthenticatorData, Flags};
 use ctap_core::messages::{
-    ClientPinSubcommand, CredentialId, GetAssertionResponse, MakeCredentialResponse, Request, Response,
+    ClientPinSubcommand, CommandCode, CredentialId, GetAssertionResponse, MakeCredentialResponse, Request,
+    Response,
 };
 use ctap_core::transport::Device;
 use fwp_cose::cbor::{Map, Value, decode};
@@ -66,6 +67,24 @@ impl Exchange {
                 ClientPinSubcommand::GetUvRetries => return None,
             },
         })
+    }
+
+    /// The command.
+    pub fn command(self) -> CommandCode {
+        match self {
+            Self::GetInfo => CommandCode::GetInfo,
+            Self::MakeCredential => CommandCode::MakeCredential,
+            Self::GetAssertion => CommandCode::GetAssertion,
+            Self::Selection => CommandCode::Selection,
+            Self::Reset => CommandCode::Reset,
+            Self::PinRetries
+            | Self::KeyAgreement
+            | Self::PinToken
+            | Self::PinUvAuthTokenUsingPin
+            | Self::PinUvAuthTokenUsingUv
+            | Self::SetPin
+            | Self::ChangePin => CommandCode::ClientPin,
+        }
     }
 
     /// Whether its good answer is a status alone, to which some devices add an empty map.
