@@ -2,7 +2,7 @@
 
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use fwp_dbus::Client;
@@ -62,6 +62,8 @@ impl Fwpd {
             .env_remove("DBUS_SESSION_BUS_ADDRESS")
             .env(self.variable.0, &self.variable.1)
             .env("FWPD_LOG", "debug")
+            // One that outlives a test that was killed must not keep its output open.
+            .stdout(Stdio::null())
             .stderr(log)
             .process_group(0);
         self.process = Some(command.spawn().expect("fwpd started"));

@@ -30,8 +30,7 @@ fn a_key_on_a_reader_enrolls_and_pays_with_its_pin_asked_and_its_attempts_told()
             let key = opensk::key(Touch::AtOnce);
             let _laid = lay_key(&key, pcscd.port(0));
 
-            let keys = stage.keys().await;
-            assert_eq!(keys.len(), 1, "{keys:?}");
+            let keys = stage.wait_for_keys(1).await;
             let (path, info) = &keys[0];
             assert!(path.as_str().starts_with("/io/github/fwpd/authenticator/nfc_"), "{path}");
             assert!(info.kind == "nfc" && info.usable && info.versions.contains(&"FIDO_2_1".to_owned()));
@@ -157,7 +156,7 @@ fn clients_that_watch_are_told_of_keys_that_come_and_go_and_others_are_not() {
             }
             wallet.unwatch_authenticators().await.unwrap();
             drop(laid);
-            stage.keys().await;
+            stage.wait_for_keys(0).await;
             for events in [&mut events, &mut unheard] {
                 let more = tokio::time::timeout(Duration::from_millis(300), events.next()).await;
                 assert!(more.is_err(), "{more:?}");
@@ -185,14 +184,14 @@ fn without_pcscd_the_status_says_what_to_do_and_nothing_else_suffers() {
 }
 
 #[test]
-fn a_key_says_what_it_is_changes_its_pin_and_is_reset_after_consent_and_audibly_replugged() {
-    let name = "a_key_says_what_it_is_changes_its_pin_and_is_reset_after_consent_and_audibly_replugged";
+fn a_key_says_what_it_is_changes_its_pin_and_is_reset_after_consent_and_being_laid_down_anew() {
+    let name = "a_key_says_what_it_is_changes_its_pin_and_is_reset_after_consent_and_being_laid_down_anew";
     pcscd::run(name, |pcscd| {
         run(async {
             let stage = Stage::new().await;
             let key = opensk::key(Touch::AtOnce);
             let laid = stage.enroll_once(lay_key(&key, pcscd.port(0))).await;
-            let (path, _) = stage.keys().await.remove(0);
+            let (path, _) = stage.wait_for_keys(1).await.remove(0);
             let authenticator = stage.client.authenticator(&path).await.unwrap();
             let info = authenticator.info().await.unwrap();
             assert!(info.pin_set && !info.pin_blocked && info.pin_retries == 8, "{info:?}");
@@ -223,7 +222,7 @@ fn a_key_says_what_it_is_changes_its_pin_and_is_reset_after_consent_and_audibly_
             key.power_cycle();
             let _laid = lay_key(&key, pcscd.port(0));
             finished(&mut events).await.unwrap();
-            let (path, _) = stage.keys().await.remove(0);
+            let (path, _) = stage.wait_for_keys(1).await.remove(0);
             let authenticator = stage.client.authenticator(&path).await.unwrap();
             assert!(!authenticator.pin_status().await.unwrap().set);
 

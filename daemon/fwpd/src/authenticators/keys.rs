@@ -6,6 +6,7 @@ use ctap_client::{Found, KeyId, Keys, Listing};
 use ctap_core::messages::GetInfo;
 use ctap_core::transport::{DeviceDescription, TransportKind};
 
+use ctap_hid::UsbTransport;
 use ctap_nfc::NfcTransport;
 use fwp_dbus::interfaces::AUTHENTICATOR_PREFIX;
 use fwp_dbus::types::AuthenticatorInfo;
@@ -28,7 +29,7 @@ pub(crate) struct SecurityKeys(Keys);
 impl SecurityKeys {
     /// Those over USB and NFC. Nothing is looked for yet.
     pub(crate) fn new() -> Self {
-        Self(Keys::new(vec![Box::new(NfcTransport::new())]))
+        Self(Keys::new(vec![Box::new(UsbTransport::new()), Box::new(NfcTransport::new())]))
     }
 
     /// For threads that may wait.

@@ -1,6 +1,8 @@
 //! A wallet with security keys at hand: bus, daemon, agent and bank, and how a test's own process runs all of it.
+#![allow(dead_code, reason = "no test program uses all of it")]
 
 use std::future::Future;
+use std::time::Duration;
 
 use fwp_dbus::types::{AuthenticatorInfo, EnrollmentOptions};
 use fwp_dbus::{Client, ClientError, Error, Event, Events};
@@ -41,6 +43,20 @@ impl Stage {
         all.into_iter().filter(|(_, info)| info.attachment == "cross-platform").collect()
     }
 
+    /// Waits until as many security keys are listed: a reader takes its time to notice.
+    pub(crate) async fn wait_for_keys(&self, count: usize) -> Vec<(OwnedObjectPath, AuthenticatorInfo)> {
+        soon("the security keys", async {
+            loop {
+                let keys = self.keys().await;
+                if keys.len() == count {
+                    return keys;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        })
+        .await
+    }
+
     /// Enrolls one card of the bank's with `account`, the key made where `options` say.
     pub(crate) async fn enroll(
         &self,
@@ -79,6 +95,11 @@ impl Stage {
                 _ => None,
             })
             .await
+    }
+
+    /// Whether the agent has been told this state.
+    pub(crate) fn was_told(&self, state: &str) -> bool {
+        self.agent.prompts().iter().any(|prompt| matches!(prompt, Prompt::Status(told, _) if told == state))
     }
 
     /// The attempts that were left at each prompt for a PIN so far; `None` for a new one.

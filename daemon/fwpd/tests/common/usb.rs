@@ -1,0 +1,72 @@
+//! Another maker's security keys on hidraw nodes: libumockdev's, with the key at the far end of the node.
+
+use std::sync::mpsc::TryRecvError;
+use std::time::{Duration, Instant};
+
+use mockdev::{FarEnd, Plugged, Testbed, UsbDevice};
+use virtual_keys::Endpoint;
+use virtual_keys::key::{Key, Seen};
+
+/// A machine's USB plugs.
+pub(crate) struct Plugs(Testbed);
+
+impl Plugs {
+    pub(crate) fn new() -> Self {
+        Self(Testbed::new().unwrap())
+    }
+
+    /// Plugs `key` in, to be `/dev/hidraw{node}`, which no key was before. The wallet has to run already if the key is pulled
+    /// out later: a program that is started has a hold on nodes that there are.
+    pub(crate) fn plug(&mut self, key: &Key, node: u8) -> Plugged {
+        self.plug_as(key, &UsbDevice { product: "Key 9".to_owned(), ..UsbDevice::key(node) })
+    }
+
+    /// Plugs `key` in as this device.
+    pub(crate) fn plug_as(&mut self, key: &Key, device: &UsbDevice) -> Plugged {
+        let plugged = self.0.plug(device).unwrap();
+        let far_end = self.0.far_end(&plugged).unwrap();
+        let endpoint = key.plug_in();
+        std::thread::spawn(move || carry(far_end, &endpoint));
+        plugged
+    }
+
+    /// Pulls `key` out.
+    pub(crate) fn unplug(&mut self, key: &Key, plugged: Plugged) {
+        key.unplug();
+        self.0.unplug(plugged).unwrap();
+    }
+
+    /// Sets the permissions of a node.
+    pub(crate) fn set_mode(&mut self, plugged: &Plugged, mode: u32) {
+        self.0.set_mode(plugged, mode).unwrap();
+    }
+}
+
+/// Carries packets both ways until the key is pulled out.
+fn carry(mut far_end: FarEnd, endpoint: &Endpoint) {
+    loop {
+        if let Some(packet) = far_end.receive(Duration::from_millis(2)) {
+            endpoint.packets_in.send(packet);
+        }
+        loop {
+            match endpoint.packets_out.try_recv() {
+                Ok(packet) => {
+                    if far_end.send(&packet).is_err() {
+                        return;
+                    }
+                }
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => return,
+            }
+        }
+    }
+}
+
+/// Waits until `what` is seen of a key, while everything else goes on.
+pub(crate) async fn sees(key: &Key, what: impl Fn(&Seen) -> bool) {
+    let begun = Instant::now();
+    while !what(&key.seen()) {
+        assert!(begun.elapsed() < Duration::from_secs(20), "not seen of the key: {:?}", key.seen().blinking);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

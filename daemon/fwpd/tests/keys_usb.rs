@@ -1,0 +1,266 @@
+//! The wallet with another maker's security keys on hidraw nodes: fwpd as it is shipped, its libudev and hidraw those of a
+//! testbed (libumockdev).
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod common;
+#[path = "common/usb.rs"]
+mod usb;
+
+use common::{Stage, any_key, finished, run};
+use fwp_dbus::interfaces::WALLET_PATH;
+use fwp_dbus::types::EnrollmentOptions;
+use fwp_dbus::{ErrorName, Event};
+use fwp_tests::{Checkout, refused, soon};
+use usb::{Plugs, sees};
+use virtual_keys::key::Touch;
+use virtual_keys::opensk;
+use zbus::ObjectPath;
+
+/// The daemon's threads by name.
+fn threads(stage: &Stage) -> Vec<String> {
+    let tasks = format!("/proc/{}/task", stage.fwpd.pid().as_raw_nonzero());
+    let names = std::fs::read_dir(tasks).unwrap().map(|task| {
+        let name = std::fs::read_to_string(task.unwrap().path().join("comm"));
+        name.unwrap_or_default().trim().to_owned()
+    });
+    names.collect()
+}
+
+mockdev::test! {
+    fn a_key_in_a_plug_enrolls_and_pays_with_a_touch_that_is_told() {
+        let mut plugs = Plugs::new();
+        let key = opensk::key(Touch::Waits);
+        let _plugged = plugs.plug(&key, 0);
+        run(async {
+            let stage = Stage::new().await;
+            let (path, info) = stage.wait_for_keys(1).await.remove(0);
+            assert!(path.as_str().starts_with("/io/github/fwpd/authenticator/usb_"), "{path}");
+            assert_eq!((info.kind.as_str(), info.usable, info.problem.as_str()), ("usb", true, ""));
+
+            let enrollment = stage.enroll("1", EnrollmentOptions::default());
+            let touches = async {
+                let name = stage.told("touch").await.expect("the key's name");
+                assert!(name.starts_with("security key \"") && name.ends_with("\" over USB"), "{name}");
+                sees(&key, |seen| seen.blinking).await;
+                assert!(key.touch());
+            };
+            let (enrolled, ()) = tokio::join!(enrollment, touches);
+            enrolled.unwrap();
+            assert_eq!(stage.attempts(), [None, Some(8)]);
+
+            stage.agent.forget();
+            let mut checkout = Checkout::new(&stage.client, "1").await.unwrap();
+            checkout.payment.show().await.unwrap();
+            stage.told("touch").await;
+            sees(&key, |seen| seen.blinking).await;
+            assert!(key.touch());
+            stage.bank.open(&checkout.response().await);
+            assert_eq!(stage.attempts(), [Some(8)]);
+        });
+    }
+
+    fn of_two_keys_the_touched_one_is_used_and_the_other_goes_dark() {
+        let mut plugs = Plugs::new();
+        let (one, other) = (opensk::key(Touch::Waits), opensk::key(Touch::Waits));
+        let _plugged = [plugs.plug(&one, 0), plugs.plug(&other, 1)];
+        run(async {
+            let stage = Stage::new().await;
+            stage.wait_for_keys(2).await;
+            let enrollment = stage.enroll("1", any_key());
+            let touches = async {
+                stage.told("choose").await;
+                sees(&one, |seen| seen.blinking).await;
+                sees(&other, |seen| seen.blinking).await;
+                assert!(other.touch());
+                sees(&one, |seen| !seen.blinking && seen.cancelled == 1).await;
+                // It has no PIN: that comes before the touch that makes the key.
+                stage.told("touch").await;
+                sees(&other, |seen| seen.blinking).await;
+                assert!(other.touch());
+            };
+            let (enrolled, ()) = tokio::join!(enrollment, touches);
+            enrolled.unwrap();
+
+            // Which of them holds the card is known without a choice.
+            stage.agent.forget();
+            other.set_touch(Touch::AtOnce);
+            let mut checkout = Checkout::new(&stage.client, "1").await.unwrap();
+            stage.bank.open(&checkout.pay().await);
+            assert!(!stage.was_told("choose"));
+            assert_eq!(one.seen().blinked, 1, "the other key never blinks for a card that it hasn't");
+        });
+    }
+
+    fn a_payment_that_is_withdrawn_ends_in_the_key_too() {
+        let mut plugs = Plugs::new();
+        let key = opensk::key(Touch::AtOnce);
+        let _plugged = plugs.plug(&key, 0);
+        run(async {
+            let stage = Stage::new().await;
+            stage.enroll("1", any_key()).await.unwrap();
+            key.set_touch(Touch::Waits);
+            let before = key.seen().cancelled;
+            for (round, how) in ["abort", "dialog", "owner"].into_iter().enumerate() {
+                stage.agent.forget();
+                let owner = stage.fwpd.client(&stage.bus).await;
+                let mut checkout = Checkout::new(&owner, &format!("order {round}")).await.unwrap();
+                checkout.payment.show().await.unwrap();
+                sees(&key, |seen| seen.blinking).await;
+                match how {
+                    "abort" => checkout.payment.abort().await.unwrap(),
+                    "dialog" => stage.desktop.wallet().await.unwrap().dismiss().await.unwrap(),
+                    _ => owner.connection().clone().close().await.unwrap(),
+                }
+                let expected = before + 1 + u64::try_from(round).unwrap();
+                sees(&key, |seen| !seen.blinking && seen.cancelled == expected).await;
+                match how {
+                    "abort" => assert_eq!(checkout.failure().await.name, ErrorName::Aborted),
+                    "dialog" => assert_eq!(checkout.failure().await.name, ErrorName::Declined),
+                    _ => {}
+                }
+            }
+            // And the key is fit for the next one.
+            key.set_touch(Touch::AtOnce);
+            let mut checkout = Checkout::new(&stage.client, "after").await.unwrap();
+            stage.bank.open(&checkout.pay().await);
+        });
+    }
+
+    fn a_key_that_is_pulled_out_in_the_middle_ends_it_and_the_next_payment_works() {
+        let mut plugs = Plugs::new();
+        let key = opensk::key(Touch::AtOnce);
+        run(async {
+            let stage = Stage::new().await;
+            let plugged = plugs.plug(&key, 0);
+            stage.wait_for_keys(1).await;
+            stage.enroll("1", any_key()).await.unwrap();
+            key.set_touch(Touch::Waits);
+            let mut checkout = Checkout::new(&stage.client, "1").await.unwrap();
+            checkout.payment.show().await.unwrap();
+            sees(&key, |seen| seen.blinking).await;
+            plugs.unplug(&key, plugged);
+            let error = checkout.failure().await;
+            assert_eq!(error.name, ErrorName::AuthenticatorFailed);
+            assert!(error.message.contains("removed"), "{error}");
+
+            stage.agent.forget();
+            key.set_touch(Touch::AtOnce);
+            let mut checkout = Checkout::new(&stage.client, "1").await.unwrap();
+            checkout.payment.show().await.unwrap();
+            stage.told("insert").await;
+            let _plugged = plugs.plug(&key, 1);
+            stage.bank.open(&checkout.response().await);
+        });
+    }
+
+    fn three_wrong_pins_are_a_soft_block_until_the_key_is_plugged_in_anew() {
+        let mut plugs = Plugs::new();
+        let key = opensk::key(Touch::AtOnce);
+        run(async {
+            let stage = Stage::new().await;
+            let plugged = plugs.plug(&key, 0);
+            stage.wait_for_keys(1).await;
+            stage.enroll("1", any_key()).await.unwrap();
+            stage.agent.forget();
+            stage.agent.types([Some("00000000"); 3]);
+            let mut checkout = Checkout::new(&stage.client, "1").await.unwrap();
+            checkout.payment.show().await.unwrap();
+            assert_eq!(checkout.failure().await.name, ErrorName::PinAuthBlocked);
+            assert_eq!(stage.attempts(), [Some(8), Some(7), Some(6)]);
+            plugs.unplug(&key, plugged);
+            let _plugged = plugs.plug(&key, 1);
+            stage.wait_for_keys(1).await;
+            let mut checkout = Checkout::new(&stage.client, "2").await.unwrap();
+            stage.bank.open(&checkout.pay().await);
+        });
+    }
+
+    fn keys_that_come_and_go_are_told_to_those_who_watch_and_nothing_runs_for_others() {
+        let mut plugs = Plugs::new();
+        run(async {
+            let stage = Stage::new().await;
+            let watchers = |stage: &Stage| threads(stage).iter().any(|name| name.starts_with("watch"));
+            assert!(!watchers(&stage));
+            let mut events = stage.client.events(&ObjectPath::from_static_str_unchecked(WALLET_PATH));
+            let wallet = stage.client.wallet().await.unwrap();
+            wallet.watch_authenticators().await.unwrap();
+            assert!(watchers(&stage));
+            let key = opensk::key(Touch::AtOnce);
+            let plugged = plugs.plug(&key, 0);
+            let added = match soon("the key to be told", events.next()).await.unwrap() {
+                Event::AuthenticatorAdded(path, info) => {
+                    assert!(info.usable && info.name.contains("Key 9"), "{info:?}");
+                    path
+                }
+                event => panic!("{event:?}"),
+            };
+            stage.client.authenticator(&added).await.unwrap().wink().await.unwrap();
+            assert_eq!(key.seen().winks, 1);
+            plugs.unplug(&key, plugged);
+            let gone = soon("its end to be told", events.next()).await.unwrap();
+            assert_eq!(gone, Event::AuthenticatorRemoved(added.clone()));
+            assert!(stage.client.authenticator(&added).await.unwrap().info().await.is_err());
+
+            wallet.unwatch_authenticators().await.unwrap();
+            soon("the watch's end", async {
+                while watchers(&stage) {
+                    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                }
+            })
+            .await;
+        });
+    }
+
+    fn a_key_without_permission_or_too_old_says_so_and_is_not_taken() {
+        let mut plugs = Plugs::new();
+        let (forbidden, old) = (opensk::key(Touch::AtOnce), opensk::key(Touch::AtOnce));
+        old.set_u2f_only(true);
+        let (node, _old) = (plugs.plug(&forbidden, 0), plugs.plug(&old, 1));
+        plugs.set_mode(&node, 0o000);
+        run(async {
+            let stage = Stage::new().await;
+            let keys = stage.wait_for_keys(2).await;
+            assert!(keys.iter().all(|(_, info)| !info.usable), "{keys:?}");
+            let says = |text: &str| keys.iter().any(|(_, info)| info.problem.contains(text));
+            assert!(says("udev") && says("U2F"), "{keys:?}");
+            // Neither keeps the card from this computer.
+            stage.enroll("1", EnrollmentOptions::default()).await.unwrap();
+            let cards = stage.client.wallet().await.unwrap().list_credentials().await.unwrap();
+            assert_eq!(cards[0].1.authenticator, "software");
+        });
+    }
+
+    fn a_reset_needs_consent_and_a_key_that_was_just_plugged_in() {
+        let mut plugs = Plugs::new();
+        let key = opensk::key(Touch::AtOnce);
+        run(async {
+            let stage = Stage::new().await;
+            let plugged = plugs.plug(&key, 0);
+            stage.wait_for_keys(1).await;
+            stage.enroll("1", any_key()).await.unwrap();
+            key.advance(std::time::Duration::from_secs(60));
+            let (path, _) = stage.keys().await.remove(0);
+            let authenticator = stage.client.authenticator(&path).await.unwrap();
+            let mut events = stage.client.events(&path);
+
+            // Given up while it waits to be plugged in anew.
+            stage.agent.forget();
+            authenticator.reset().await.unwrap();
+            stage.told("replug").await;
+            stage.desktop.wallet().await.unwrap().dismiss().await.unwrap();
+            assert_eq!(finished(&mut events).await.unwrap_err().name, ErrorName::Declined);
+            assert!(authenticator.pin_status().await.unwrap().set);
+
+            stage.agent.forget();
+            authenticator.reset().await.unwrap();
+            assert_eq!(refused(authenticator.reset().await), ErrorName::Busy);
+            stage.told("replug").await;
+            plugs.unplug(&key, plugged);
+            let _plugged = plugs.plug(&key, 1);
+            finished(&mut events).await.unwrap();
+            let (path, _) = stage.wait_for_keys(1).await.remove(0);
+            let authenticator = stage.client.authenticator(&path).await.unwrap();
+            assert!(!authenticator.pin_status().await.unwrap().set);
+        });
+    }
+}
