@@ -2,6 +2,7 @@
 #
 #   make demo                the main job, end to end: enroll, list, pay, booked; the replay is refused
 #   make demo INTERACTIVE=1  the same, asking you at the terminal
+#   make demo KEY=usb        the same with another maker's security key, over the kernel's USB; KEY=nfc: on an NFC reader
 #   make test                everything that shows the project right
 #   make bench               speed and size, as ratios to a floor taken in the same run
 #   make fuzz SECONDS=60     every parser under a fuzzer
@@ -9,9 +10,10 @@
 
 SECONDS ?= 60
 INTERACTIVE ?=
+KEY ?=
 CARGO ?= cargo
 
-.PHONY: help demo test bench fuzz lint format deny setup clean
+.PHONY: help demo test bench fuzz lint format deny setup setup-test clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' Makefile | sed '/^$$/q'
@@ -20,14 +22,21 @@ help:
 setup:
 	@scripts/setup.sh
 
-demo: setup
-	@$(CARGO) build --quiet --package fwpd --package fwpctl --package fwp-sandbox
-	@INTERACTIVE=$(INTERACTIVE) scripts/demo.sh
+setup-test:
+	@scripts/setup.sh test
 
-test: setup lint
+demo:
+	@scripts/setup.sh $(KEY)
+	@$(CARGO) build --quiet --package fwpd --package fwpctl --package fwp-sandbox \
+	  $(if $(KEY),--package virtual-keys --package fwp-tests --bins)
+	@INTERACTIVE=$(INTERACTIVE) KEY=$(KEY) scripts/demo.sh
+
+test: setup-test lint
 	$(CARGO) build --workspace --all-targets --locked
 	$(CARGO) test --workspace --locked
 	scripts/demo.sh
+	KEY=nfc scripts/demo.sh
+	KEY=usb scripts/demo.sh
 
 lint: format deny
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings

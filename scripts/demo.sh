@@ -2,17 +2,44 @@
 # The main job, end to end, on a private bus and in a folder of its own: a card is enrolled, listed and pays the Space Shop
 # order, the bank books it, and refuses the same authorization in another envelope. Leaves nothing behind.
 # INTERACTIVE=1 asks you at this terminal instead of answering by itself.
+# KEY=usb and KEY=nfc use another maker's security key, in software: a USB device of the kernel, or a card on a reader of pcscd.
+# Without, the key is made in this computer.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bin=${CARGO_TARGET_DIR:-target}/debug
 export PATH="$(cd "$bin" && pwd):$PATH"
+KEY=${KEY:-}
+
+case $KEY in
+  "") ;;
+  usb)
+    if [ ! -w /sys/devices/platform/vhci_hcd.0/attach ]; then
+      if [ -n "${INTERACTIVE:-}" ]; then
+        echo "demo: KEY=usb runs in a virtual machine, which has no terminal to ask you at; leave INTERACTIVE away" >&2
+        exit 2
+      fi
+      printf 'This kernel has no virtual USB ports (vhci-hcd), so Debian'"'"'s is booted in a virtual machine: %s\n' \
+        'some 10 seconds, then everything below happens in there.'
+      exec virtual-machine demo
+    fi
+    ;;
+  nfc)
+    # pcscd and vpcd are this demo's own: in namespaces where /run is empty and the network is nobody else's.
+    if [ -z "${DEMO_INSIDE:-}" ]; then DEMO_INSIDE=1 exec unshare --map-root-user --mount --net -- scripts/demo.sh; fi
+    mount -t tmpfs tmpfs /run
+    ip link set lo up
+    ;;
+  *) echo "demo: KEY=usb or KEY=nfc, not KEY=$KEY" >&2; exit 2 ;;
+esac
 
 dir=$(mktemp -d)
 pids=()
+pcscd= # it would wait for its readers
 cleanup() {
   status=$?
   # The bus last, so that nobody complains that it is gone.
-  for ((i = ${#pids[@]} - 1; i >= 0; i--)); do kill "${pids[i]}" 2>/dev/null && wait "${pids[i]}" 2>/dev/null; done
+  [ -z "$pcscd" ] || kill -KILL "$pcscd" 2>/dev/null
+  for ((i = ${#pids[@]} - 1; i >= 0; i--)); do kill "${pids[i]}" 2>/dev/null && wait "${pids[i]}" 2>/dev/null || true; done
   if [ -n "${INTERACTIVE:-}" ] && ((status == 3 || status == 130)); then
     printf '\nYou ended it; nothing of it is left.\n'
     status=0
@@ -63,6 +90,11 @@ echo "$url"
 for _ in $(seq 20); do timeout 5 fwpctl --bus session list >/dev/null 2>&1 && break; sleep 0.2; done
 
 pin=2580
+key() { # the key in software, which tells what it does
+  virtual-key "$@" </dev/null > >(tee "$dir/key" | while read -r line; do printf '   (the key: %s)\n' "$line" >&2; done) & pids+=($!)
+  wait_for key
+}
+
 run() { # fwpctl, answered by this script or by the person at the terminal; $1: how many times the PIN is wanted
   local pins=$1; shift
   show "fwpctl $*"
@@ -86,10 +118,40 @@ person() { # as run; who said no may think again
   done
 }
 
-step "3. A PIN for the built-in authenticator"
+case $KEY in
+  "")
+    step "3. A PIN for the built-in authenticator"
+    which=platform
+    ;;
+  usb)
+    step "3. OpenSK, plugged into the kernel's USB; its PIN"
+    show "virtual-key usb --hand   # the demo itself touches it"
+    key usb --hand
+    which=usb
+    ;;
+  nfc)
+    step "3. OpenSK, laid on a reader of pcscd; its PIN"
+    cat >"$dir/reader.conf" <<CONF
+FRIENDLYNAME "Virtual PCD"
+DEVICENAME /dev/null:0x8C7B
+LIBPATH /usr/lib/pcsc/drivers/serial/libifdvpcd.so
+CHANNELID 0x8C7B
+CONF
+    mkdir "$dir/readers"
+    mv "$dir/reader.conf" "$dir/readers/"
+    /usr/sbin/pcscd --foreground --config "$dir/readers" >"$dir/pcscd.log" 2>&1 & pcscd=$!
+    show "virtual-key nfc"
+    key nfc
+    which=nfc
+    ;;
+esac
+if [ -n "$KEY" ]; then
+  for _ in $(seq 50); do fwpctl --bus session authenticators | grep -q "$KEY" && break; sleep 0.2; done
+  run 0 authenticators
+fi
 show "fwpctl pin set"
-if [ -n "${INTERACTIVE:-}" ]; then fwpctl --bus session pin set
-else fwpctl --bus session pin set --pin-fd 3 3< <(echo $pin; echo $pin); fi
+if [ -n "${INTERACTIVE:-}" ]; then fwpctl --bus session pin set "$which"
+else fwpctl --bus session pin set "$which" --pin-fd 3 3< <(echo $pin; echo $pin); fi
 
 step "4. Enroll: a FIDO key is made, the bank checks its attestation and issues two cards"
 person 1 enroll "$url/bank/offer"

@@ -35,7 +35,7 @@ if ((${#wanted[@]})); then
   mapfile -t -O 1 packages < <(apt-get install --simulate --no-install-recommends "${wanted[@]}" qemu-utils- |
     sed -n 's/^Inst \([^ ]*\) .*/\1/p')
 fi
-(cd "$vm/debs" && apt-get download -qq "${packages[@]}")
+(cd "$vm/debs" && apt-get -o APT::Sandbox::User=root download -qq "${packages[@]}")
 for deb in "$vm"/debs/*.deb; do
   case $deb in
     */linux-image-*)

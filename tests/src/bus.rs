@@ -62,12 +62,20 @@ impl PrivateBus {
     /// # Panics
     /// If `dbus-daemon` can't be started.
     pub fn system() -> Self {
+        Self::system_with("")
+    }
+
+    /// As [`PrivateBus::system`], with a further service's `<policy>` elements.
+    ///
+    /// # Panics
+    /// If `dbus-daemon` can't be started.
+    pub fn system_with(policy: &str) -> Self {
         let uid = rustix::process::getuid().as_raw();
         let packaged = PACKAGED.replace("user=\"fwpd\"", &format!("user=\"{uid}\""));
         let start = packaged.find("<policy").expect("a policy");
         let end = packaged.rfind("</policy>").expect("its end") + "</policy>".len();
         let ours = packaged.get(start..end).expect("the policies");
-        Self::start(&format!("{SYSTEM_POLICY}\n{ours}"), true)
+        Self::start(&format!("{SYSTEM_POLICY}\n{ours}\n{policy}"), true)
     }
 
     fn start(policy: &str, is_system: bool) -> Self {

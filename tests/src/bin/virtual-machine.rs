@@ -13,12 +13,8 @@ use fwp_tests::programs::program;
 /// Programs of the guest that Debian brings.
 const TOOLS: [&str; 2] = ["bash", "dbus-daemon"];
 /// Ours: package and name.
-const PROGRAMS: [(&str, &str); 4] = [
-    ("fwpd", "fwpd"),
-    ("fwpctl", "fwpctl"),
-    ("fwp-sandbox", "fwp-sandbox"),
-    ("virtual-keys", "virtual-key"),
-];
+const PROGRAMS: [(&str, &str); 4] =
+    [("fwpd", "fwpd"), ("fwpctl", "fwpctl"), ("fwp-sandbox", "fwp-sandbox"), ("virtual-keys", "virtual-key")];
 /// How long the demo may take.
 const LIMIT: Duration = Duration::from_secs(400);
 

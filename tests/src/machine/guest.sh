@@ -9,6 +9,7 @@ mount -t sysfs sys /sys
 mount -t tmpfs run /run
 mount -t tmpfs tmp /tmp
 mkdir -p /dev/pts
+ln -s /proc/self/fd /dev/fd
 mount -t devpts pts /dev/pts
 ifconfig lo up
 systemd-udevd --daemon

@@ -32,7 +32,8 @@ const MODULES: [&str; 7] = [
 const RULES: [&str; 2] = ["50-udev-default.rules", "60-fido-id.rules"];
 /// Groups that those rules name (Debian's numbers).
 const GROUPS: &str = "root:x:0:\ntty:x:5:\ndisk:x:6:\nlp:x:7:\nkmem:x:15:\ndialout:x:20:\ncdrom:x:24:\ntape:x:26:\n\
-                      audio:x:29:\nvideo:x:44:\nplugdev:x:46:\ninput:x:101:\nsgx:x:102:\nkvm:x:103:\nrender:x:104:\n";
+                      audio:x:29:\nvideo:x:44:\nplugdev:x:46:\ninput:x:101:\nsgx:x:102:\nkvm:x:103:\nrender:x:104:\n\
+                      fwpd:x:990:\n";
 /// Our own rules.
 const OUR_RULES: &str = "packaging/udev";
 

@@ -1,6 +1,7 @@
 //! This machine's side: boots the guest once for all cases that are asked for, and reports what it reports.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,9 +16,10 @@ use crate::guest::ARGUMENT;
 /// What boot and cases may take together, on a machine that does other things too.
 const LIMIT: Duration = Duration::from_secs(400);
 /// Programs of the guest that Debian brings.
-const TOOLS: [&str; 2] = ["dbus-daemon", "fido2-token"];
-/// Ours.
-const PROGRAMS: [(&str, &str); 0] = [];
+const TOOLS: [&str; 3] = ["bash", "dbus-daemon", "fido2-token"];
+/// Ours: package and name.
+const PROGRAMS: [(&str, &str); 4] =
+    [("fwpd", "fwpd"), ("fwpctl", "fwpctl"), ("fwp-sandbox", "fwp-sandbox"), ("virtual-keys", "virtual-key")];
 
 /// What the guest reported of a case.
 struct Report {
@@ -65,6 +67,9 @@ fn boot(cases: &[&str]) -> Result<BTreeMap<String, Report>, Error> {
         machine.program(name, &program(package, name))?;
     }
     machine.program("cases", &std::env::current_exe()?)?;
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/demo.sh");
+    machine.files().file("/demo/scripts/demo.sh", &demo)?;
+    machine.files().folder("/demo/target/debug");
     let mut reports = BTreeMap::new();
     let mut again = 0;
     let outcome = machine.run(&format!("cases {ARGUMENT} {}", cases.join(" ")), LIMIT, |line| {

@@ -47,8 +47,10 @@ fn main() -> ExitCode {
         Err(error) => return wrong(&error),
     };
     println!("ready");
-    let watched = key.clone();
-    std::thread::spawn(move || watch(&watched, hand));
+    if matches!(place, Place::Usb) {
+        let watched = key.clone();
+        std::thread::spawn(move || watch(&watched, hand));
+    }
     for line in stdin().lines().map_while(Result::ok) {
         match line.trim() {
             "touch" => println!("{}", if key.touch() { "touched" } else { "touched while it did not blink" }),

@@ -1,0 +1,31 @@
+//! The cases. Each runs in the guest, as root, with no key plugged in before it and none after it.
+
+mod payments;
+mod stage;
+mod system;
+
+/// A case: its name and what it does.
+type Case = (&'static str, fn());
+
+macro_rules! cases {
+    ($($module:ident: $($name:ident)+;)+) => {
+        /// All, in the order in which they run.
+        pub(crate) const CASES: &[Case] = &[$($((stringify!($name), $module::$name),)+)+];
+    };
+}
+
+cases! {
+    system:
+        libfido2_sees_and_asks_the_key
+        fwpctl_and_libfido2_list_the_same_keys_as_they_come_and_go
+        the_shipped_udev_rule_gives_the_keys_node_to_the_wallets_group
+        the_demo_enrolls_and_pays_until_the_bank_says_booked;
+    payments:
+        a_key_enrolls_and_pays_as_a_usb_device
+        of_two_keys_the_touched_one_is_used_and_the_other_stops_blinking
+        aborting_a_payment_cancels_in_the_key
+        closing_the_dialog_cancels_in_the_key
+        a_key_pulled_out_ends_the_enrollment_and_nothing_is_stored
+        a_key_pulled_out_ends_the_payment_and_it_can_be_paid_with_the_key_back
+        a_payment_waits_for_the_key_to_be_plugged_in;
+}
