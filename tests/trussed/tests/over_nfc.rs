@@ -3,6 +3,8 @@
 
 use ctap_core::transport::{Device, DeviceDescription, Transport};
 use ctap_nfc::NfcTransport;
+use pcsc::{ReaderState, State};
+use std::time::Duration;
 use virtual_keys::dispatched::DispatchedCard;
 use virtual_keys::suite::{Ceremony, Plan, Plugged, run};
 use virtual_keys::vpcd::{Laid, lay};
@@ -11,6 +13,8 @@ use virtual_keys::{Key, Touch, pcscd};
 /// A reader and the card on it.
 struct Reader {
     transport: NfcTransport,
+    /// Its place in pcscd's list.
+    number: usize,
     port: u16,
     laid: Option<Laid>,
 }
@@ -24,6 +28,7 @@ impl Reader {
     fn replug(&mut self, key: &Key) {
         self.laid.take().map(Laid::lift);
         self.wait_for(0);
+        wait_until_empty(self.number);
         key.power_cycle();
         self.lay(key);
     }
@@ -43,6 +48,17 @@ impl Reader {
     }
 }
 
+/// A card that leaves while it is reset is mute at first: not listed, but not gone for pcscd either.
+fn wait_until_empty(reader: usize) {
+    let context = pcsc::Context::establish(pcsc::Scope::System).unwrap();
+    pcscd::wait_until("an empty reader", || {
+        let names = context.list_readers_owned().unwrap().into_iter();
+        let mut states: Vec<_> = names.map(|name| ReaderState::new(name, State::UNAWARE)).collect();
+        context.get_status_change(Duration::ZERO, &mut states).unwrap();
+        states[reader].event_state().contains(State::EMPTY)
+    });
+}
+
 #[test]
 fn every_ceremony_with_trussed_over_nfc() {
     let plan = Plan::everything()
@@ -54,9 +70,12 @@ fn every_ceremony_with_trussed_over_nfc() {
     pcscd::run("every_ceremony_with_trussed_over_nfc", |pcscd| {
         let mut turn = 0;
         run("trussed", "nfc (pcscd)", &plan, |_| {
-            // While one key is laid on this reader, pcscd sees that the last one has left the other.
+            // While one key is used on this reader, pcscd sees that the last one has left the other.
             turn = 1 - turn;
-            let mut reader = Reader { transport: NfcTransport::new(), port: pcscd.port(turn), laid: None };
+            let number = usize::from(turn);
+            wait_until_empty(number);
+            let mut reader =
+                Reader { transport: NfcTransport::new(), number, port: pcscd.port(turn), laid: None };
             reader.wait_for(0);
             let key = trussed_key::key(Touch::AtOnce);
             reader.lay(&key);

@@ -116,7 +116,9 @@ fn new_key(case: &mut Case, algorithm: SignatureAlgorithm) -> Tried {
         Ok(credential) => credential,
         Err(Error::UnsupportedAlgorithm) if algorithm != SignatureAlgorithm::Es256 => {
             let name = if algorithm == SignatureAlgorithm::Rs256 { "RS256" } else { "EdDSA" };
-            return Err(NotApplicable(format!("this key has no {name} and says so")));
+            return Err(NotApplicable(format!(
+                "this key has no {name} and says so; tests with keys that have it show the ceremony"
+            )));
         }
         Err(error) => panic!("{error:?}"),
     };
