@@ -1,0 +1,225 @@
+//! Whose security keys these are, on a bus configured like the system's: those of the user who is active on the seat where
+//! they are plugged in. Here a stand-in owns logind's name; the real one is run with the package.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod common;
+#[path = "common/usb.rs"]
+mod usb;
+
+use std::sync::{Arc, Mutex};
+
+use common::{Stage, any_key, run};
+use fwp_dbus::types::{
+    AgentOptions, AuthorizeCard, AuthorizeRequest, ConsentDetails, EnrollmentOptions, PinRequest,
+    StatusDetails,
+};
+use fwp_dbus::{Agent, ClientError, Error, ErrorName};
+use fwp_tests::{Checkout, PrivateBus, QUICK, ScriptedAgent, refused};
+use mockdev::UsbDevice;
+use usb::{Plugs, sees};
+use virtual_keys::key::Touch;
+use virtual_keys::opensk;
+use zbus::{Connection, OwnedObjectPath};
+
+/// logind's own policy, as it is packaged.
+const POLICY: &str = r#"
+  <policy context="default">
+    <allow own="org.freedesktop.login1"/>
+    <allow send_destination="org.freedesktop.login1"/>
+  </policy>"#;
+
+/// Another user.
+const OTHER: u32 = 4242;
+
+/// Who is active on which seat.
+type Active = Arc<Mutex<Vec<(&'static str, Option<u32>)>>>;
+
+struct Manager(Active);
+
+struct Seat(usize, Active);
+
+struct Session(u32);
+
+fn path(of: &str, number: impl std::fmt::Display) -> OwnedObjectPath {
+    OwnedObjectPath::try_from(format!("/org/freedesktop/login1/{of}/_{number}")).unwrap()
+}
+
+#[zbus::interface(name = "org.freedesktop.login1.Manager")]
+impl Manager {
+    async fn list_seats(&self) -> Vec<(String, OwnedObjectPath)> {
+        let seats = self.0.lock().unwrap();
+        seats.iter().enumerate().map(|(at, (name, _))| ((*name).to_owned(), path("seat", at))).collect()
+    }
+}
+
+#[zbus::interface(name = "org.freedesktop.login1.Seat")]
+impl Seat {
+    #[zbus(property)]
+    async fn active_session(&self) -> (String, OwnedObjectPath) {
+        match self.1.lock().unwrap()[self.0].1 {
+            Some(user) => (format!("c{user}"), path("session", user)),
+            None => (String::new(), OwnedObjectPath::try_from("/").unwrap()),
+        }
+    }
+}
+
+#[zbus::interface(name = "org.freedesktop.login1.Session")]
+impl Session {
+    #[zbus(property)]
+    async fn user(&self) -> (u32, OwnedObjectPath) {
+        (self.0, path("user", self.0))
+    }
+}
+
+/// Stands in for logind as long as the connection lives.
+async fn logind(bus: &PrivateBus, active: &Active) -> Connection {
+    let connection = bus.connect().await;
+    let server = connection.object_server();
+    let manager = OwnedObjectPath::try_from("/org/freedesktop/login1").unwrap();
+    server.at(manager, Manager(Arc::clone(active))).await.unwrap();
+    let seats = active.lock().unwrap().len();
+    for seat in 0..seats {
+        server.at(path("seat", seat), Seat(seat, Arc::clone(active))).await.unwrap();
+    }
+    for user in [me(), OTHER] {
+        server.at(path("session", user), Session(user)).await.unwrap();
+    }
+    connection.request_name("org.freedesktop.login1").await.unwrap();
+    connection
+}
+
+/// A user whose place another one takes while the PIN is typed.
+struct Leaver(ScriptedAgent, Active);
+
+impl fwp_dbus::Agent for Leaver {
+    async fn authorize(
+        &self,
+        payment: OwnedObjectPath,
+        request: AuthorizeRequest,
+        cards: Vec<AuthorizeCard>,
+    ) -> Result<Option<OwnedObjectPath>, Error> {
+        self.0.authorize(payment, request, cards).await
+    }
+
+    async fn consent(&self, kind: String, details: ConsentDetails) -> Result<bool, Error> {
+        self.0.consent(kind, details).await
+    }
+
+    async fn request_pin(&self, request: PinRequest) -> Result<Option<fwp_dbus::Pin>, Error> {
+        *self.1.lock().unwrap() = vec![("seat0", Some(OTHER))];
+        self.0.request_pin(request).await
+    }
+
+    async fn status(&self, state: String, details: StatusDetails) {
+        self.0.status(state, details).await;
+    }
+}
+
+/// Whether it is a command that gives a token for the PIN, or a signature with the user's presence. (The silent question
+/// for the card's key has neither: `up` is false in it.)
+fn token_or_signature(command: &[u8]) -> bool {
+    match command {
+        // clientPIN, subCommand 5 or 9.
+        [6, rest @ ..] => rest.windows(2).any(|pair| pair == [2, 5] || pair == [2, 9]),
+        [2, rest @ ..] => !rest.windows(4).any(|option| option == [0x62, b'u', b'p', 0xf4]),
+        _ => false,
+    }
+}
+
+fn me() -> u32 {
+    rustix::process::getuid().as_raw()
+}
+
+fn is_unknown<T: std::fmt::Debug>(result: Result<T, ClientError>) -> bool {
+    matches!(result, Err(ClientError::Bus(zbus::Error::FDO(error)))
+        if matches!(*error, zbus::fdo::Error::UnknownObject(_)))
+}
+
+mockdev::test! {
+    fn a_key_at_another_users_seat_is_not_there_and_one_at_ones_own_is() {
+        let mut plugs = Plugs::new();
+        run(async {
+            let active: Active = Arc::new(Mutex::new(vec![("seat0", Some(OTHER)), ("seat1", Some(me()))]));
+            let bus = PrivateBus::system_with(POLICY);
+            let _logind = logind(&bus, &active).await;
+            let stage = Stage::on(bus, QUICK).await;
+            let (theirs, mine) = (opensk::key(Touch::AtOnce), opensk::key(Touch::AtOnce));
+            let _theirs = plugs.plug(&theirs, 0);
+            let at_seat1 = UsbDevice { seat: Some("seat1".to_owned()), ..UsbDevice::key(1) };
+            let _mine = plugs.plug_as(&mine, &at_seat1);
+
+            let (path, _) = stage.wait_for_keys(1).await.remove(0);
+            stage.enroll("1", any_key()).await.unwrap();
+            assert!(!mine.seen().commands.is_empty());
+            let used = |key: &virtual_keys::Key| {
+                key.seen().commands.iter().any(|command| command.first() != Some(&4))
+            };
+            assert!(used(&mine) && !used(&theirs), "nothing but getInfo reaches another user's key");
+
+            // The users change places: the key is gone for calls, getters and enrollments by its path.
+            *active.lock().unwrap() = vec![("seat0", Some(me())), ("seat1", Some(OTHER))];
+            let gone = stage.client.authenticator(&path).await.unwrap();
+            assert!(is_unknown(gone.info().await) && is_unknown(gone.reset().await));
+            let here = EnrollmentOptions { authenticator: Some(path), ..EnrollmentOptions::default() };
+            assert_eq!(refused(stage.start_enrollment(here).await), ErrorName::NotFound);
+            let (other, _) = stage.wait_for_keys(1).await.remove(0);
+            assert!(stage.client.authenticator(&other).await.unwrap().info().await.is_ok());
+
+            // Nobody is active anywhere.
+            *active.lock().unwrap() = vec![("seat0", None), ("seat1", None)];
+            assert!(stage.keys().await.is_empty());
+            let status = stage.client.wallet().await.unwrap().status().await.unwrap();
+            assert_eq!(status.keys, "not-allowed");
+            assert!(status.keys_problem.unwrap().contains("active on a seat"));
+        });
+    }
+
+    fn a_user_who_leaves_the_seat_while_the_pin_is_typed_signs_nothing() {
+        let mut plugs = Plugs::new();
+        run(async {
+            let active: Active = Arc::new(Mutex::new(vec![("seat0", Some(me()))]));
+            let bus = PrivateBus::system_with(POLICY);
+            let _logind = logind(&bus, &active).await;
+            let stage = Stage::on(bus, QUICK).await;
+            let key = opensk::key(Touch::AtOnce);
+            let _plugged = plugs.plug(&key, 0);
+            stage.wait_for_keys(1).await;
+            stage.enroll("1", any_key()).await.unwrap();
+
+            key.set_touch(Touch::Waits);
+            stage.agent.forget();
+            let leaver = Leaver(stage.agent.clone(), Arc::clone(&active));
+            let desktop = stage.fwpd.client(&stage.bus).await;
+            let agent_path = zbus::ObjectPath::try_from("/io/github/fwpd/Leaver").unwrap();
+            fwp_dbus::agent::register(&desktop, &agent_path, leaver, &AgentOptions::default()).await.unwrap();
+            let before = key.seen().commands.len();
+            let mut checkout = Checkout::new(&stage.client, "1").await.unwrap();
+            checkout.payment.show().await.unwrap();
+            let error = checkout.failure().await;
+            assert_eq!(error.name, ErrorName::NoAuthenticator);
+            assert!(error.message.contains("another user's"), "{error}");
+            let since = &key.seen().commands[before..];
+            assert!(since.iter().all(|command| !token_or_signature(command)), "{since:x?}");
+            sees(&key, |seen| !seen.blinking).await;
+        });
+    }
+
+    fn without_logind_no_key_is_used_unless_the_administrator_says_so() {
+        let mut plugs = Plugs::new();
+        run(async {
+            let key = opensk::key(Touch::AtOnce);
+            let stage = Stage::on(PrivateBus::system_with(POLICY), QUICK).await;
+            let _plugged = plugs.plug(&key, 0);
+            let status = stage.client.wallet().await.unwrap().status().await.unwrap();
+            let problem = status.keys_problem.unwrap();
+            assert!(problem.contains("logind") && problem.contains("ignore"), "{problem}");
+            assert!(stage.keys().await.is_empty());
+            assert_eq!(refused(stage.enroll("1", any_key()).await), ErrorName::NoAuthenticator);
+
+            let config = format!("{QUICK}[keys]\nseats = \"ignore\"\n");
+            let stage = Stage::on(PrivateBus::system_with(POLICY), &config).await;
+            stage.wait_for_keys(1).await;
+            stage.enroll("1", any_key()).await.unwrap();
+        });
+    }
+}
