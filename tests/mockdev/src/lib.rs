@@ -13,7 +13,7 @@ mod process;
 mod testbed;
 
 pub use far_end::FarEnd;
-pub use process::in_testbed;
+pub use process::{in_testbed, is_inside};
 pub use testbed::{FIDO_DESCRIPTOR, KEYBOARD_DESCRIPTOR, Plugged, Testbed, UsbDevice};
 
 /// Why a testbed could not be had.

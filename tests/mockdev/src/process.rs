@@ -8,8 +8,8 @@ const DEADLINE_SECONDS: u32 = 60;
 /// Set in the test's own process, so that it runs the test and starts no further one.
 const INSIDE: &str = "MOCKDEV_INSIDE";
 
-/// Whether this is a test's own process.
-pub(crate) fn is_inside() -> bool {
+/// Whether this is a test's own process: what is slow, or nothing for a testbed, building a program say, is done before, outside.
+pub fn is_inside() -> bool {
     std::env::var_os(INSIDE).is_some()
 }
 
