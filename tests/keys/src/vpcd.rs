@@ -2,8 +2,10 @@
 
 use crate::applet::{Card, Power, Reply};
 use rustix::net::sockopt;
+use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Result, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpStream};
+use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -13,11 +15,27 @@ pub const PORT: u16 = 35_963;
 /// How long is waited for a reader that is about to be there.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// pcscd looks every 400 ms whether there is a card, and does not see what is shorter.
+/// pcscd looks every 400 ms whether there is a card. One that is lifted and another one that is laid there in less time confuse
+/// it: where a program has found the first one missing meanwhile, it never sees the second. A hand takes longer.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
+
+/// When the last card left each reader.
+static LEFT: Mutex<BTreeMap<u16, Instant>> = Mutex::new(BTreeMap::new());
+
+fn has_left(port: u16) {
+    LEFT.lock().unwrap_or_else(PoisonError::into_inner).insert(port, Instant::now());
+}
+
+/// Waits as long as a hand takes to lay another card on the reader.
+fn wait_as_a_hand(port: u16) {
+    let left = LEFT.lock().unwrap_or_else(PoisonError::into_inner).get(&port).copied();
+    let wait = left.map(|left| BETWEEN_LOOKS.saturating_sub(left.elapsed()));
+    std::thread::sleep(wait.unwrap_or_default());
+}
 
 /// A card on a reader, on a thread of its own. Dropping it lifts the card.
 pub struct Laid {
+    port: u16,
     stream: TcpStream,
     thread: Option<JoinHandle<Box<dyn Card>>>,
 }
@@ -35,6 +53,7 @@ pub fn lay(card: impl Card + 'static, port: u16) -> Result<Laid> {
 /// # Errors
 /// If there is no such reader.
 pub fn lay_boxed(mut card: Box<dyn Card>, port: u16) -> Result<Laid> {
+    wait_as_a_hand(port);
     let stream = connect(port)?;
     stream.set_nodelay(true)?;
     let mut reader = stream.try_clone()?;
@@ -42,16 +61,17 @@ pub fn lay_boxed(mut card: Box<dyn Card>, port: u16) -> Result<Laid> {
         // It ends when either side closes the connection, with whatever error that is.
         let _ = serve(card.as_mut(), &mut reader);
         let _ = reader.shutdown(Shutdown::Both);
+        has_left(port);
         card
     })?;
-    Ok(Laid { stream, thread: Some(thread) })
+    Ok(Laid { port, stream, thread: Some(thread) })
 }
 
 impl Laid {
-    /// Lifts the card off the reader, for long enough that pcscd sees it, however it learns of it.
+    /// Lifts the card off the reader.
     pub fn lift(mut self) -> Box<dyn Card> {
         let _ = self.stream.shutdown(Shutdown::Both);
-        std::thread::sleep(BETWEEN_LOOKS);
+        has_left(self.port);
         self.card()
     }
 
@@ -68,6 +88,7 @@ impl Laid {
 impl Drop for Laid {
     fn drop(&mut self) {
         let _ = self.stream.shutdown(Shutdown::Both);
+        has_left(self.port);
     }
 }
 

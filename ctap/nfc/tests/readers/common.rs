@@ -9,7 +9,7 @@ use ctap_core::transport::{CancelToken, Device, DeviceDescription, Transport};
 use ctap_core::{Error, Pin, Random, RandomError};
 use ctap_nfc::{Limits, NfcTransport};
 use fwp_cose::SignatureAlgorithm;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use virtual_keys::Key;
 use virtual_keys::applet::{Applet, Manners};
 
@@ -71,12 +71,28 @@ pub(crate) fn card(key: &Key, manners: Manners) -> Applet {
 
 /// Waits until exactly `count` security keys are listed.
 pub(crate) fn wait_for(transport: &NfcTransport, count: usize) -> Vec<DeviceDescription> {
-    let mut devices = Vec::new();
-    virtual_keys::pcscd::wait_until("the security keys on the readers", || {
-        devices = transport.devices().unwrap();
-        devices.len() == count
-    });
-    devices
+    let until = Instant::now() + Duration::from_secs(20);
+    loop {
+        let devices = transport.devices().unwrap();
+        if devices.len() == count {
+            return devices;
+        }
+        assert!(
+            Instant::now() < until,
+            "{count} keys wanted, {devices:?} there, readers: {:?}",
+            reader_states()
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// What pcscd says of its readers.
+fn reader_states() -> Vec<pcsc::State> {
+    let context = pcsc::Context::establish(pcsc::Scope::System).unwrap();
+    let names = context.list_readers_owned().unwrap().into_iter();
+    let mut states: Vec<_> = names.map(|name| pcsc::ReaderState::new(name, pcsc::State::UNAWARE)).collect();
+    context.get_status_change(Duration::ZERO, &mut states).unwrap();
+    states.iter().map(pcsc::ReaderState::event_state).collect()
 }
 
 /// The only security key there is, opened.

@@ -38,7 +38,7 @@ fn every_ceremony_with_opensk_over_nfc() {
     pcscd::run("every_ceremony::every_ceremony_with_opensk_over_nfc", |pcscd| {
         let mut turn = 0;
         run("opensk", "nfc (pcscd)", &Plan::everything(), |finger| {
-            // While one key is laid on this reader, pcscd sees that the last one has left the other.
+            // While one key is used on this reader, pcscd sees that the last one has left the other.
             turn = 1 - turn;
             let mut reader = Reader { transport: transport(), port: pcscd.port(turn), laid: None };
             wait_for(&reader.transport, 0);
