@@ -8,6 +8,7 @@
 use crate::error::{DeviceError, HidError};
 use crate::frame::{ChannelId, Command, Frame, MAX_MESSAGE_LEN, Message, Reassembly};
 use ctap_core::transport::KeepaliveStatus;
+use std::fmt;
 use std::time::{Duration, Instant};
 
 /// How long a device may say nothing; keepalives come every 100 ms.
@@ -138,7 +139,6 @@ impl Channel {
 }
 
 /// A command under way.
-#[derive(Debug)]
 pub struct Exchange<'a> {
     channel: &'a mut Channel,
     command: Command,
@@ -152,6 +152,16 @@ pub struct Exchange<'a> {
     busy_until: Option<Instant>,
     /// The command was sent a second time, after sync was lost.
     sent_again: bool,
+}
+
+impl fmt::Debug for Exchange<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The payload can be a PIN's ciphertext.
+        f.debug_struct("Exchange")
+            .field("command", &self.command)
+            .field("stage", &self.stage)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
