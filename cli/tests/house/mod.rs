@@ -1,4 +1,5 @@
 //! A bus, a wallet, a bank and a person's terminal: all real, all private to one test.
+#![allow(dead_code, reason = "no test program uses all of it")]
 
 use fwp_tests::daemon::QUICK;
 use fwp_tests::{Fwpd, PrivateBus};

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use fwp_dbus::interfaces::BUS_NAME;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 use zbus::connection::Builder;
 use zbus::fdo::RequestNameFlags;
 use zbus::message::Type;
@@ -20,6 +21,7 @@ use crate::config::Config;
 use crate::context::{Bus, Context};
 use crate::platform::OperatingSystem;
 use crate::router;
+use crate::seats;
 use crate::wallets::Wallets;
 use crate::{Options, RunError};
 
@@ -77,6 +79,7 @@ impl Daemon {
             callers: Callers::default(),
             keys: SecurityKeys::new(),
             watchers: Watchers::default(),
+            seats_changed: Notify::new(),
         });
         let wallets = Rc::new(Wallets::new(Rc::clone(&context)));
         Self { context, wallets }
@@ -92,7 +95,11 @@ impl Daemon {
             .member("NameOwnerChanged")
             .arg(2, "")
             .build()?;
-        zbus::fdo::DBusProxy::new(&self.context.connection).await?.add_match_rule(rule).await?;
+        let bus = zbus::fdo::DBusProxy::new(&self.context.connection).await?;
+        bus.add_match_rule(rule).await?;
+        if self.context.bus == Bus::System {
+            bus.add_match_rule(seats::changes()?).await?;
+        }
         Ok(())
     }
 
@@ -160,6 +167,12 @@ impl Daemon {
 
     fn take_signal(&self, message: &Message) {
         let header = message.header();
+        if seats::is_change(message) {
+            // Whoever sent it: it is no more than a reason to look.
+            self.context.seats_changed.notify_waiters();
+            self.context.watchers.look();
+            return;
+        }
         let is_from_bus = header.sender().is_some_and(|sender| sender.as_str() == "org.freedesktop.DBus");
         if !is_from_bus || header.member().is_none_or(|member| member.as_str() != "NameOwnerChanged") {
             return;

@@ -29,8 +29,8 @@ pub(crate) struct Subject {
 enum Wish {
     Pin(ceremony::PinRequest, &'static str, oneshot::Sender<ctap_core::Pin>),
     Tell(&'static str),
-    /// It is this authenticator from now on.
-    Holds(Shown),
+    /// It is this authenticator from now on; for a security key, at this seat.
+    Holds(Shown, Option<String>),
     /// May the wallet's user use what is plugged in at this seat?
     MayUse(String, oneshot::Sender<bool>),
 }
@@ -61,8 +61,9 @@ pub(crate) async fn conduct<T: Send + 'static>(
         move || work(&mut stage)
     });
     let mut shown = Shown::default();
-    let mut told = None;
+    let (mut seat, mut told) = (None::<String>, None);
     loop {
+        let seats_changed = wallet.context.seats_changed.notified();
         let wish = tokio::select! {
             biased;
             reason = interrupts.next() => {
@@ -71,6 +72,15 @@ pub(crate) async fn conduct<T: Send + 'static>(
             }
             reason = dismissals.next() => {
                 set_end(&end, reason);
+                None
+            }
+            () = seats_changed => {
+                // Who waits for a touch at a seat that is another user's now waits for the wrong hand.
+                if let Some(seat) = &seat
+                    && let Err(error) = seats::may_use(&wallet.context, wallet.uid, seat).await
+                {
+                    set_end(&end, error);
+                }
                 None
             }
             result = &mut thread => return finish(result, &end),
@@ -93,7 +103,7 @@ pub(crate) async fn conduct<T: Send + 'static>(
                 told = Some(state);
                 agent.status(state, &details(subject, &shown)).await;
             }
-            Some(Wish::Holds(authenticator)) => shown = authenticator,
+            Some(Wish::Holds(authenticator, at)) => (shown, seat) = (authenticator, at),
             Some(Wish::MayUse(seat, reply)) => {
                 let allowed = seats::may_use(&wallet.context, wallet.uid, &seat).await;
                 let _ = reply.send(allowed.is_ok());
@@ -161,9 +171,10 @@ impl Stage {
         self.wishes.clone()
     }
 
-    /// The user is asked about this authenticator from now on.
-    pub(crate) fn holds(&self, authenticator: Shown) {
-        self.wishes.send(Wish::Holds(authenticator));
+    /// The user is asked about this authenticator from now on. A security key is let go when its `seat` becomes another
+    /// user's.
+    pub(crate) fn holds(&self, authenticator: Shown, seat: Option<&str>) {
+        self.wishes.send(Wish::Holds(authenticator, seat.map(str::to_owned)));
     }
 
     /// Tells the user what is waited for, unless that was told last.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use fwp_dbus::Error;
 use fwp_dbus::interfaces::Interface;
+use tokio::sync::Notify;
 use zbus::names::OwnedUniqueName;
 use zbus::{Connection, ObjectPath};
 
@@ -42,6 +43,8 @@ pub(crate) struct Context {
     pub(crate) callers: Callers,
     pub(crate) keys: SecurityKeys,
     pub(crate) watchers: Watchers,
+    /// Told when seats may have become other users'.
+    pub(crate) seats_changed: Notify,
 }
 
 impl Context {

@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use fwp_dbus::{Error, ErrorName};
-use zbus::{Connection, OwnedObjectPath, OwnedVariant};
+use zbus::message::Type;
+use zbus::{Connection, MatchRule, Message, OwnedObjectPath, OwnedVariant};
 
 use crate::call::Uid;
 use crate::config::Seats;
@@ -16,6 +17,8 @@ const MANAGER_PATH: &str = "/org/freedesktop/login1";
 const MANAGER: &str = "org.freedesktop.login1.Manager";
 const SEAT: &str = "org.freedesktop.login1.Seat";
 const SESSION: &str = "org.freedesktop.login1.Session";
+const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
+const CHANGED: &str = "PropertiesChanged";
 
 /// How long logind may take. It is on the same machine, and waits for nobody.
 const DEADLINE: Duration = Duration::from_secs(3);
@@ -72,6 +75,22 @@ pub(crate) async fn may_use(context: &Context, uid: Uid, seat: &str) -> Result<(
     }
 }
 
+/// The signals that tell that a seat has another active session.
+///
+/// # Errors
+/// Never: these are names.
+pub(crate) fn changes() -> zbus::Result<MatchRule<'static>> {
+    let rule = MatchRule::builder().msg_type(Type::Signal).sender(LOGIND);
+    rule.interface(PROPERTIES).member(CHANGED).arg(0, SEAT).build()
+}
+
+/// Whether a signal is such a one.
+pub(crate) fn is_change(message: &Message) -> bool {
+    let header = message.header();
+    header.interface().is_some_and(|interface| interface.as_str() == PROPERTIES)
+        && header.member().is_some_and(|member| member.as_str() == CHANGED)
+}
+
 async fn active_seats(connection: &Connection, uid: Uid) -> zbus::Result<Vec<String>> {
     let reply = connection.call_method(Some(LOGIND), MANAGER_PATH, Some(MANAGER), "ListSeats", &()).await?;
     let seats: Vec<(String, OwnedObjectPath)> = reply.body().deserialize()?;
@@ -99,7 +118,7 @@ async fn property(
     interface: &str,
     name: &str,
 ) -> zbus::Result<OwnedVariant> {
-    let properties = Some("org.freedesktop.DBus.Properties");
+    let properties = Some(PROPERTIES);
     let reply = connection.call_method(Some(LOGIND), path, properties, "Get", &(interface, name)).await?;
     reply.body().deserialize()
 }

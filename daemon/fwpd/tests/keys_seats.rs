@@ -9,17 +9,18 @@ mod usb;
 use std::sync::{Arc, Mutex};
 
 use common::{Stage, any_key, run};
+use fwp_dbus::interfaces::WALLET_PATH;
 use fwp_dbus::types::{
     AgentOptions, AuthorizeCard, AuthorizeRequest, ConsentDetails, EnrollmentOptions, PinRequest,
     StatusDetails,
 };
-use fwp_dbus::{Agent, ClientError, Error, ErrorName};
-use fwp_tests::{Checkout, PrivateBus, QUICK, ScriptedAgent, refused};
+use fwp_dbus::{ClientError, Error, ErrorName, Event};
+use fwp_tests::{Checkout, PrivateBus, QUICK, ScriptedAgent, refused, soon};
 use mockdev::UsbDevice;
 use usb::{Plugs, sees};
 use virtual_keys::key::Touch;
 use virtual_keys::opensk;
-use zbus::{Connection, OwnedObjectPath};
+use zbus::{Connection, ObjectPath, OwnedObjectPath};
 
 /// logind's own policy, as it is packaged.
 const POLICY: &str = r#"
@@ -201,6 +202,36 @@ mockdev::test! {
             let since = &key.seen().commands[before..];
             assert!(since.iter().all(|command| !token_or_signature(command)), "{since:x?}");
             sees(&key, |seen| !seen.blinking).await;
+        });
+    }
+
+    fn a_user_who_leaves_the_seat_while_the_key_waits_for_a_touch_loses_it_at_once() {
+        let mut plugs = Plugs::new();
+        run(async {
+            let active: Active = Arc::new(Mutex::new(vec![("seat0", Some(me()))]));
+            let bus = PrivateBus::system_with(POLICY);
+            let logind = logind(&bus, &active).await;
+            let stage = Stage::on(bus, QUICK).await;
+            let key = opensk::key(Touch::AtOnce);
+            let _plugged = plugs.plug(&key, 0);
+            let (path, _) = stage.wait_for_keys(1).await.remove(0);
+            stage.enroll("1", any_key()).await.unwrap();
+            let wallet = stage.client.wallet().await.unwrap();
+            let mut events = stage.client.events(&ObjectPath::from_static_str_unchecked(WALLET_PATH));
+            wallet.watch_authenticators().await.unwrap();
+
+            key.set_touch(Touch::Waits);
+            let mut checkout = Checkout::new(&stage.client, "1").await.unwrap();
+            checkout.payment.show().await.unwrap();
+            sees(&key, |seen| seen.blinking).await;
+            *active.lock().unwrap() = vec![("seat0", Some(OTHER))];
+            let seat = logind.object_server().interface::<_, Seat>(self::path("seat", 0)).await.unwrap();
+            seat.get().await.active_session_changed(seat.signal_emitter()).await.unwrap();
+            assert_eq!(checkout.failure().await.name, ErrorName::NoAuthenticator);
+            sees(&key, |seen| !seen.blinking && seen.cancelled == 1).await;
+            // Who watches is told, too.
+            let gone = soon("the key's end", events.next()).await.unwrap();
+            assert_eq!(gone, Event::AuthenticatorRemoved(path));
         });
     }
 

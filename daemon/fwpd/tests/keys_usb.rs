@@ -184,7 +184,12 @@ mockdev::test! {
             let mut events = stage.client.events(&ObjectPath::from_static_str_unchecked(WALLET_PATH));
             let wallet = stage.client.wallet().await.unwrap();
             wallet.watch_authenticators().await.unwrap();
-            assert!(watchers(&stage));
+            soon("the watch's beginning", async {
+                while !watchers(&stage) {
+                    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+                }
+            })
+            .await;
             let key = opensk::key(Touch::AtOnce);
             let plugged = plugs.plug(&key, 0);
             let added = match soon("the key to be told", events.next()).await.unwrap() {

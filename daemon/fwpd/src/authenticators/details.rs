@@ -22,11 +22,11 @@ pub(crate) async fn ask<T: Send + 'static>(
     wallet: &Wallet,
     question: impl FnOnce(&mut dyn Device) -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    let (which, vault, keys) = (which.clone(), wallet.vault.clone(), wallet.context.keys.clone());
-    let asked = tokio::task::spawn_blocking(move || {
+    let (which, vault) = (which.clone(), wallet.vault.clone());
+    let asked = wallet.context.keys.elsewhere(move |keys| {
         let mut device = match which {
             Which::Platform(platform) => platform.open(&vault, &Piggyback::default())?,
-            Which::Key(key) => keys.here().open(key.id).map_err(|error| refusal(&error))?,
+            Which::Key(key) => keys.open(key.id).map_err(|error| refusal(&error))?,
         };
         question(&mut *device)
     });

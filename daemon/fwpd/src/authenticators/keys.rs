@@ -1,6 +1,7 @@
 //! Security keys over USB and NFC, as far as a wallet's user may use them.
 
 use std::fmt;
+use std::sync::Arc;
 
 use ctap_client::{Found, KeyId, Keys, Listing};
 use ctap_core::messages::GetInfo;
@@ -11,6 +12,7 @@ use ctap_nfc::NfcTransport;
 use fwp_dbus::interfaces::AUTHENTICATOR_PREFIX;
 use fwp_dbus::types::AuthenticatorInfo;
 use fwp_store::record::AuthenticatorKind;
+use tokio::sync::Semaphore;
 use zbus::OwnedObjectPath;
 
 use super::{CROSS_PLATFORM, Shown, uuid};
@@ -24,31 +26,55 @@ const MAX_NAME: usize = 64;
 
 /// All security keys of the machine. Clones are the same. Looking waits for devices, so that it is done on other threads.
 #[derive(Debug, Clone)]
-pub(crate) struct SecurityKeys(Keys);
+pub(crate) struct SecurityKeys {
+    keys: Keys,
+    /// However much is asked, so many threads wait for devices at a time.
+    threads: Arc<Semaphore>,
+}
+
+/// Threads that wait for devices on behalf of calls that nobody is asked about.
+const MAX_THREADS: usize = 8;
 
 impl SecurityKeys {
     /// Those over USB and NFC. Nothing is looked for yet.
     pub(crate) fn new() -> Self {
-        Self(Keys::new(vec![Box::new(UsbTransport::new()), Box::new(NfcTransport::new())]))
+        let keys = Keys::new(vec![Box::new(UsbTransport::new()), Box::new(NfcTransport::new())]);
+        Self { keys, threads: Arc::new(Semaphore::new(MAX_THREADS)) }
     }
 
     /// For threads that may wait.
     pub(crate) fn here(&self) -> &Keys {
-        &self.0
+        &self.keys
+    }
+
+    /// Does something that waits for devices, on another thread.
+    ///
+    /// # Errors
+    /// If that ended abruptly.
+    pub(crate) async fn elsewhere<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Keys) -> T + Send + 'static,
+    ) -> Result<T, tokio::task::JoinError> {
+        // Never closed, so that there is always a permit some time.
+        let permit = Arc::clone(&self.threads).acquire_owned().await;
+        let keys = self.keys.clone();
+        tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            work(&keys)
+        })
+        .await
     }
 
     /// What is there, whoever's it is.
     pub(crate) async fn list(&self) -> Listing {
-        let keys = self.0.clone();
-        tokio::task::spawn_blocking(move || keys.list()).await.unwrap_or_else(|error| {
+        self.elsewhere(Keys::list).await.unwrap_or_else(|error| {
             tracing::error!(%error, "looking for security keys ended abruptly");
             Listing { keys: Vec::new(), unavailable: Vec::new() }
         })
     }
 
     async fn find(&self, id: KeyId) -> Option<Found> {
-        let keys = self.0.clone();
-        tokio::task::spawn_blocking(move || keys.find(id)).await.ok().flatten()
+        self.elsewhere(move |keys| keys.find(id)).await.ok().flatten()
     }
 }
 

@@ -62,7 +62,7 @@ impl Source {
     pub(crate) fn open(self, stage: &mut Stage) -> Result<Opened, Error> {
         match self {
             Self::Platform(platform, vault, piggyback) => {
-                stage.holds(platform.shown());
+                stage.holds(platform.shown(), None);
                 let device = platform.open(&vault, &piggyback)?;
                 Ok(Opened { device, kind: platform.in_store() })
             }
@@ -71,7 +71,7 @@ impl Source {
                 let usable = |description: &_| wishes.may_use(seat_of(description));
                 let chosen = keys.here().choose(&wanted, &usable, stage, &cancel);
                 let chosen = chosen.map_err(|error| refusal(&error))?;
-                stage.holds(keys::shown(&chosen.description));
+                stage.holds(keys::shown(&chosen.description), Some(&chosen.description.seat));
                 let kind = keys::in_store(chosen.description.kind);
                 let device =
                     Guarded { device: chosen.device, seat: chosen.description.seat, wishes: wishes.clone() };

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ctap_client::Found;
 use fwp_dbus::interfaces::{WALLET, WALLET_PATH};
@@ -15,6 +16,9 @@ use zbus::names::OwnedUniqueName;
 use super::keys::{self, KeyPath};
 use crate::call::{Caller, Uid};
 use crate::context::Context;
+
+/// How long a change may take to be one everywhere.
+const SETTLING: Duration = Duration::from_millis(300);
 
 /// The connections that are told.
 #[derive(Debug, Default)]
@@ -39,11 +43,7 @@ impl Watchers {
         }
         let watching = Watching { uid: caller.uid, known: None };
         self.watching.borrow_mut().insert(caller.name.clone(), watching);
-        let changed = match &*self.changed.borrow() {
-            Some(changed) => Some(Arc::clone(changed)),
-            None => None,
-        };
-        if changed.is_none() {
+        if self.changed.borrow().is_none() {
             let changed = Arc::new(Notify::new());
             *self.changed.borrow_mut() = Some(Arc::clone(&changed));
             let (ready, is_ready) = tokio::sync::oneshot::channel();
@@ -60,9 +60,14 @@ impl Watchers {
 
     /// A connection wants to know no more, or ended.
     pub(crate) fn forget(&self, name: &OwnedUniqueName) {
-        if self.watching.borrow_mut().remove(name).is_some()
-            && let Some(changed) = &*self.changed.borrow()
-        {
+        if self.watching.borrow_mut().remove(name).is_some() {
+            self.look();
+        }
+    }
+
+    /// What those who watch may use may have changed.
+    pub(crate) fn look(&self) {
+        if let Some(changed) = &*self.changed.borrow() {
             changed.notify_one();
         }
     }
@@ -91,8 +96,15 @@ async fn follow(context: Rc<Context>, changed: Arc<Notify>, ready: tokio::sync::
     };
     // Nobody waits any more if the connection ended.
     let _ = ready.send(());
+    let mut settled = true;
     loop {
-        changed.notified().await;
+        // The kernel tells of an end before all traces are gone, so that a while after the last news there is another look.
+        settled = if settled {
+            changed.notified().await;
+            false
+        } else {
+            tokio::time::timeout(SETTLING, changed.notified()).await.is_err()
+        };
         if context.watchers.users().is_empty() {
             break;
         }

@@ -1,4 +1,5 @@
 //! Another maker's security keys on hidraw nodes: libumockdev's, with the key at the far end of the node.
+#![allow(dead_code, reason = "no test program uses all of it")]
 
 use std::sync::mpsc::TryRecvError;
 use std::time::{Duration, Instant};
