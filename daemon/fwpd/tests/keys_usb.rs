@@ -119,7 +119,8 @@ mockdev::test! {
                     _ => {}
                 }
             }
-            // And the key is fit for the next one.
+            // And the key is fit for the next one, as soon as the wallet has noted the owner's end.
+            stage.is_free().await;
             key.set_touch(Touch::AtOnce);
             let mut checkout = Checkout::new(&stage.client, "after").await.unwrap();
             stage.bank.open(&checkout.pay().await);

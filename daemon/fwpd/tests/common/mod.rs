@@ -97,6 +97,17 @@ impl Stage {
             .await
     }
 
+    /// Waits until nothing is before the user.
+    pub(crate) async fn is_free(&self) {
+        let wallet = self.client.wallet().await.unwrap();
+        soon("the end of what is before the user", async {
+            while wallet.status().await.unwrap().busy {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await;
+    }
+
     /// Whether the agent has been told this state.
     pub(crate) fn was_told(&self, state: &str) -> bool {
         self.agent.prompts().iter().any(|prompt| matches!(prompt, Prompt::Status(told, _) if told == state))
