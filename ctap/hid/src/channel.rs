@@ -128,6 +128,7 @@ impl Channel {
             give_up: now + TOTAL,
             busy_until: None,
             sent_again: false,
+            at_work: false,
         };
         let output = match exchange.channel.id {
             Some(id) if in_step => exchange.send_command(id, now)?,
@@ -152,6 +153,8 @@ pub struct Exchange<'a> {
     busy_until: Option<Instant>,
     /// The command was sent a second time, after sync was lost.
     sent_again: bool,
+    /// The device has begun to work on the command: it is not sent again.
+    at_work: bool,
 }
 
 impl fmt::Debug for Exchange<'_> {
@@ -315,9 +318,10 @@ impl Exchange<'_> {
                         return Err(HidError::Length(Command::KEEPALIVE));
                     }
                     let status = KeepaliveStatus::from_byte(status).ok_or(HidError::Keepalive(status))?;
-                    if is_cancelled {
+                    if is_cancelled || self.command != Command::CBOR {
                         return self.ignored(now);
                     }
+                    self.at_work = true;
                     self.listen(now);
                     return Ok(Output::Keepalive(status));
                 }
@@ -331,6 +335,8 @@ impl Exchange<'_> {
                 self.channel.in_step = true;
                 Ok(Output::Done(message.into_payload()))
             }
+            // Once it is cancelled, a packet prolongs nothing.
+            None if is_cancelled => self.ignored(now),
             None => {
                 self.listen(now);
                 Ok(Output::Wait)
@@ -341,9 +347,10 @@ impl Exchange<'_> {
     fn refused(&mut self, error: DeviceError, is_cancelled: bool, now: Instant) -> Result<Output, HidError> {
         match error {
             _ if is_cancelled => Err(HidError::Cancelled),
+            DeviceError::ChannelBusy if self.at_work => Err(HidError::Busy),
             DeviceError::ChannelBusy => self.pause(None, now),
             DeviceError::InvalidCommand if self.command == Command::WINK => Err(HidError::NoWink),
-            error if error.is_lost_sync() && !self.sent_again => {
+            error if error.is_lost_sync() && !self.sent_again && !self.at_work => {
                 self.sent_again = true;
                 let known = self.channel.id.filter(|_| error != DeviceError::InvalidChannel);
                 self.send_init(known.unwrap_or(ChannelId::BROADCAST), now)

@@ -281,6 +281,59 @@ fn a_response_that_has_begun_is_not_cancelled_but_taken() {
     assert_eq!(exchange.step(Input::Report(&reports[1]), now), Ok(Output::Done(vec![0; 100])));
 }
 
+/// A packet every now and then must not keep somebody waiting who has given up.
+#[test]
+fn a_response_that_trickles_in_after_a_cancel_is_left() {
+    let now = Instant::now();
+    let reports: Vec<_> = message(ID, Command::CBOR, &[0; 500]).reports().collect();
+    for begun_before in [true, false] {
+        let mut channel = allocated(now);
+        let (mut exchange, _) = channel.begin(Command::CBOR, COMMAND, NONCE, now).unwrap();
+        let (before, after) = reports.split_at(usize::from(begun_before));
+        for report in before {
+            exchange.step(Input::Report(report), now).unwrap();
+        }
+        exchange.step(Input::Cancel, now).unwrap();
+        let half = CANCEL_GRACE / 2;
+        assert_eq!(exchange.step(Input::Report(&after[0]), now + half), Ok(Output::Wait));
+        assert_eq!(exchange.deadline(), now + CANCEL_GRACE);
+        let late = exchange.step(Input::Report(&after[1]), now + CANCEL_GRACE);
+        assert_eq!(late, Err(HidError::Cancelled));
+    }
+}
+
+/// Only CTAP2 commands wait for a user (CTAP 2.1 section 11.2.9.1.4), and a wink can't be cancelled.
+#[test]
+fn keepalives_prolong_nothing_but_ctap2_commands() {
+    let now = Instant::now();
+    for command in [Command::WINK, Command::PING] {
+        let mut channel = allocated(now);
+        let (mut exchange, _) = channel.begin(command, &[], NONCE, now).unwrap();
+        let keepalive = message(ID, Command::KEEPALIVE, &[2]);
+        assert_eq!(give(&mut exchange, &keepalive, now + SILENCE / 2), Ok(Output::Wait));
+        assert_eq!(exchange.deadline(), now + SILENCE);
+        assert_eq!(give(&mut exchange, &keepalive, now + SILENCE), Err(HidError::Silent));
+    }
+}
+
+/// It may have done it: what a command carries (a PIN's hash, say) goes out once.
+#[test]
+fn a_command_that_the_device_was_at_work_on_is_not_sent_again() {
+    let now = Instant::now();
+    for code in [0x04, 0x05, 0x0b] {
+        let mut channel = allocated(now);
+        let (mut exchange, _) = channel.begin(Command::CBOR, COMMAND, NONCE, now).unwrap();
+        give(&mut exchange, &message(ID, Command::KEEPALIVE, &[1]), now).unwrap();
+        let lost = give(&mut exchange, &message(ID, Command::ERROR, &[code]), now);
+        assert_eq!(lost, Err(HidError::Device(DeviceError::from_byte(code))));
+    }
+    let mut channel = allocated(now);
+    let (mut exchange, _) = channel.begin(Command::CBOR, COMMAND, NONCE, now).unwrap();
+    give(&mut exchange, &message(ID, Command::KEEPALIVE, &[1]), now).unwrap();
+    let busy = give(&mut exchange, &message(ID, Command::ERROR, &[0x06]), now);
+    assert_eq!(busy, Err(HidError::Busy));
+}
+
 #[test]
 fn nothing_is_sent_for_a_cancel_before_the_command_was() {
     let now = Instant::now();
