@@ -36,7 +36,6 @@ test: setup-test lint
 	$(CARGO) test --workspace --locked
 	scripts/demo.sh
 	KEY=nfc scripts/demo.sh
-	KEY=usb scripts/demo.sh
 
 lint: format deny
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
@@ -47,7 +46,8 @@ format:
 deny:
 	@scripts/deny.sh
 
-bench: setup
+bench:
+	@scripts/setup.sh bench
 	$(CARGO) build --quiet --release --locked --package fwpd
 	$(CARGO) bench --locked --package fwp-bench
 

@@ -3,10 +3,10 @@
 # is missing. What else is wanted is named:
 #   setup.sh usb    and what security keys over USB need in a virtual machine
 #   setup.sh nfc    and what they need on a virtual NFC reader
-#   setup.sh test   and what all tests need
+#   setup.sh test   and what all tests need; setup.sh bench: benchmarks
 set -euo pipefail
 
-# Package by what it brings: a program, a file (with a pattern) or a library that pkg-config knows.
+# Package by what it brings: a program, a file (by a pattern), a library that pkg-config knows or a module of Python.
 wanted=(
   "cc:gcc"
   "c++:g++"
@@ -34,23 +34,28 @@ nfc=(
   "ip:iproute2"
   "unshare:util-linux"
 )
+mocked=(
+  "umockdev-wrapper:umockdev"
+  "umockdev-1.0.pc:libumockdev-dev"
+)
 machine=
 for group; do
   case $group in
     usb) wanted+=("${usb[@]}"); machine=1 ;;
     nfc) wanted+=("${nfc[@]}") ;;
     test)
-      wanted+=("${usb[@]}" "${nfc[@]}" "umockdev-wrapper:umockdev" "umockdev-1.0.pc:libumockdev-dev"
-        "/usr/lib/llvm-*/lib/libclang.so*:libclang-dev")
+      wanted+=("${usb[@]}" "${nfc[@]}" "${mocked[@]}" "/usr/lib/llvm-*/lib/libclang.so*:libclang-dev")
       machine=1
       ;;
-    *) echo "setup: usb, nfc or test, not $group" >&2; exit 2 ;;
+    bench) wanted+=("${mocked[@]}" "ensurepip.py:python3-venv") ;;
+    *) echo "setup: usb, nfc, test or bench, not $group" >&2; exit 2 ;;
   esac
 done
 
 is_there() {
   case $1 in
     /*) compgen -G "$1" >/dev/null ;;
+    *.py) python3 -c "import ${1%.py}" 2>/dev/null ;;
     *.pc) pkg-config --exists "${1%.pc}" 2>/dev/null ;;
     # The program, not the shell's builtin of that name: the tests call programs.
     *) type -P "$1" >/dev/null ;;

@@ -24,7 +24,11 @@ if [ -z "$kernel" ]; then
   exit 1
 fi
 parts="$kernel ${wanted[*]}"
-if [ "$(cat "$vm/parts" 2>/dev/null)" = "$parts" ]; then exit 0; fi
+missing=
+for part in $parts; do
+  grep -qxF "$part" "$vm/parts" 2>/dev/null || missing=1
+done
+if [ -z "$missing" ]; then exit 0; fi
 
 echo "virtual-machine: fetching $parts into $target/vm"
 rm -rf "$vm/parts" "$vm/debs" "$vm/kernel" "$vm/root"
@@ -47,4 +51,4 @@ for deb in "$vm"/debs/*.deb; do
 done
 rm -rf "$vm/debs"
 # Last: what was interrupted is fetched anew.
-echo "$parts" >"$vm/parts"
+printf '%s\n' $parts >"$vm/parts"

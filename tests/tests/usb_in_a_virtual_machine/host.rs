@@ -9,6 +9,7 @@ use std::time::Duration;
 use fwp_tests::machine::{Error, Machine, Outcome};
 use fwp_tests::programs::program;
 use libtest_mimic::{Arguments, Failed, Trial};
+use virtual_keys::table::{self, Row};
 
 use crate::cases::CASES;
 use crate::guest::ARGUMENT;
@@ -71,9 +72,12 @@ fn boot(cases: &[&str]) -> Result<BTreeMap<String, Report>, Error> {
     machine.files().file("/demo/scripts/demo.sh", &demo)?;
     machine.files().folder("/demo/target/debug");
     let mut reports = BTreeMap::new();
-    let mut again = 0;
+    let (mut rows, mut again) = (Vec::new(), 0);
     let outcome = machine.run(&format!("cases {ARGUMENT} {}", cases.join(" ")), LIMIT, |line| {
         match serde_json::from_str::<serde_json::Value>(line) {
+            Ok(report) if report["row"].is_string() => {
+                rows.push(report["row"].as_str().unwrap().parse::<Row>().unwrap());
+            }
             Ok(report) => {
                 let failed = report["failed"].as_str().map(str::to_owned);
                 let report_of = report["case"].as_str().unwrap_or_default().to_owned();
@@ -84,6 +88,7 @@ fn boot(cases: &[&str]) -> Result<BTreeMap<String, Report>, Error> {
             Err(_) => println!("guest: {line}"),
         }
     })?;
+    table::record(&rows)?;
     print_times(cases, &reports, outcome, again);
     Ok(reports)
 }

@@ -19,6 +19,7 @@ cases! {
         libfido2_sees_and_asks_the_key
         fwpctl_and_libfido2_list_the_same_keys_as_they_come_and_go
         the_shipped_udev_rule_gives_the_keys_node_to_the_wallets_group
+        every_ceremony_goes_over_the_kernels_usb_stack
         the_demo_enrolls_and_pays_until_the_bank_says_booked;
     payments:
         a_key_enrolls_and_pays_as_a_usb_device

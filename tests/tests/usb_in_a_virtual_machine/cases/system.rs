@@ -5,7 +5,13 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 
-use virtual_keys::Touch;
+use ctap_core::transport::{Device, Transport};
+use ctap_hid::UsbTransport;
+use serde_json::json;
+use virtual_keys::suite::{self, Ceremony, Plan};
+use virtual_keys::table::Outcome;
+use virtual_keys::vhci::{Identity, Plugged};
+use virtual_keys::{Key, Touch, opensk};
 
 use super::stage::{Stage, new_key, output, plug, until};
 
@@ -76,6 +82,44 @@ pub(super) fn the_shipped_udev_rule_gives_the_keys_node_to_the_wallets_group() {
     output(Command::new("udevadm").arg("settle"));
     let metadata = std::fs::metadata(&node).unwrap();
     assert_eq!((metadata.mode() & 0o777, metadata.gid().to_string()), (0o660, group.trim().to_owned()));
+}
+
+/// A port of the kernel's virtual host controller.
+struct Port {
+    identity: Identity,
+    plugged: Option<Plugged>,
+}
+
+impl Port {
+    fn open(&mut self, _: &Key) -> Box<dyn Device> {
+        let transport = UsbTransport::new();
+        let id = until("the key in the list", || Some(transport.devices().unwrap().pop()?.id));
+        transport.open(&id).unwrap()
+    }
+
+    fn replug(&mut self, key: &Key) {
+        self.plugged = None;
+        let transport = UsbTransport::new();
+        until("the key to be gone", || transport.devices().unwrap().is_empty().then_some(()));
+        self.plugged = Some(Plugged::new(key, self.identity.clone()).unwrap());
+    }
+}
+
+pub(super) fn every_ceremony_goes_over_the_kernels_usb_stack() {
+    // What differs from umockdev's hidraw is how packets and cancellations travel. The rest is in the other cases.
+    let over_packets = [Ceremony::GetInfo, Ceremony::Es256, Ceremony::GetAssertion, Ceremony::CancelAtTouch];
+    let plan = Plan::only(&over_packets, "shown over umockdev's hidraw: the emulated machine is slow");
+    let rows = suite::perform("opensk", "usb (kernel)", &plan, |finger| {
+        let key = opensk::key_with_finger(Touch::AtOnce, finger);
+        let mut port = Port { identity: Identity::opensk("1"), plugged: None };
+        port.replug(&key);
+        Box::new(suite::Plugged { key, place: port, open: Port::open, replug: Port::replug })
+    });
+    for row in &rows {
+        println!("{}", json!({"row": row.to_string()}));
+    }
+    let failed: Vec<_> = rows.iter().filter(|row| matches!(row.outcome, Outcome::Failed(_))).collect();
+    assert!(failed.is_empty(), "{failed:?}");
 }
 
 pub(super) fn the_demo_enrolls_and_pays_until_the_bank_says_booked() {
