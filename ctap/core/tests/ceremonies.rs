@@ -8,10 +8,10 @@ use ctap_core::ceremony::{
     MakeCredential, Output, PinPurpose, PinRequest, SetPin, preflight,
 };
 use ctap_core::messages::{
-    ClientPinResponse, CredentialId, GetAssertionResponse, GetInfo, RelyingParty, Request, Response,
-    UserAccount,
+    ClientPinResponse, ClientPinSubcommand, CredentialId, GetAssertionResponse, GetInfo, RelyingParty,
+    Request, Response, UserAccount,
 };
-use ctap_core::pin_uv_auth::KeyAgreement;
+use ctap_core::pin_uv_auth::{KeyAgreement, Protocol};
 use ctap_core::transport::{CancelToken, Device, KeepaliveStatus, TransportError};
 use ctap_core::{Error, Pin, Random, RandomError, Status};
 use fwp_cose::SignatureAlgorithm;
@@ -83,14 +83,15 @@ fn the_first_command_is_get_info_and_the_pin_is_asked_for_before_any_secret_is_u
     let Output::Send(_) = ceremony.step(Input::Response(&info(Some(true))), random).unwrap() else {
         panic!("no command")
     };
-    let Output::Event(Event::PinWanted(wanted)) =
-        ceremony.step(Input::Response(&retries(5)), random).unwrap()
+    let Output::Send(_) = ceremony.step(Input::Response(&retries(5)), random).unwrap() else {
+        panic!("no command")
+    };
+    let Output::Event(Event::PinWanted(wanted)) = ceremony.step(Input::Response(&key()), random).unwrap()
     else {
         panic!("no question")
     };
     assert_eq!(wanted, PinRequest { purpose: PinPurpose::Current, attempts_left: Some(5), wrong: false });
-    ceremony.step(Input::Pin(pin()), random).unwrap();
-    let result = ceremony.step(Input::Response(&key()), random);
+    let result = ceremony.step(Input::Pin(pin()), random);
     assert_eq!(result.unwrap_err(), Error::Random(RandomError), "without random bytes nothing is encrypted");
 }
 
@@ -245,6 +246,7 @@ fn a_new_pin_longer_than_the_device_takes_is_not_sent() {
     let random = &mut Constant(1);
     ceremony.step(Input::Start, random).unwrap();
     ceremony.step(Input::Response(&info.encode()), random).unwrap();
+    ceremony.step(Input::Response(&key()), random).unwrap();
     let result = ceremony.step(Input::Pin(Pin::new("123456789").unwrap()), random);
     assert_eq!(result.unwrap_err(), Error::PinTooLong { max_code_points: 8 });
 }
@@ -255,13 +257,69 @@ fn a_new_pin_goes_out_encrypted() {
     let random = &mut Constant(1);
     ceremony.step(Input::Start, random).unwrap();
     ceremony.step(Input::Response(&info(Some(false))), random).unwrap();
-    ceremony.step(Input::Pin(Pin::new("a very long pin").unwrap()), random).unwrap();
-    let Output::Send(bytes) = ceremony.step(Input::Response(&key()), random).unwrap() else {
+    ceremony.step(Input::Response(&key()), random).unwrap();
+    let Output::Send(bytes) =
+        ceremony.step(Input::Pin(Pin::new("a very long pin").unwrap()), random).unwrap()
+    else {
         panic!("no command")
     };
     assert!(!bytes.windows(4).any(|window| window == b"long"));
     let refused = ceremony.step(Input::Response(&[Status::PIN_POLICY_VIOLATION.0]), random);
     assert_eq!(refused.unwrap_err(), Error::PinPolicy { min_code_points: 4 });
+}
+
+/// A card that is lifted while the PIN is typed, and another laid in its place, must not get what it could read.
+#[test]
+fn pins_can_be_read_by_the_device_only_that_was_there_when_they_were_asked_for() {
+    let there = KeyAgreement::generate(&mut Constant(3)).unwrap();
+    let secrets = |command: &[u8]| {
+        let Request::ClientPin(request) = Request::decode(command).unwrap() else { panic!("{command:?}") };
+        let (key, secrets) = match request.subcommand {
+            ClientPinSubcommand::GetPinUvAuthTokenUsingPinWithPermissions {
+                key_agreement,
+                pin_hash_enc,
+                ..
+            } => (key_agreement, vec![pin_hash_enc]),
+            ClientPinSubcommand::SetPin { key_agreement, new_pin_enc, .. } => {
+                (key_agreement, vec![new_pin_enc])
+            }
+            ClientPinSubcommand::ChangePin { key_agreement, pin_hash_enc, new_pin_enc, .. } => {
+                (key_agreement, vec![pin_hash_enc, new_pin_enc])
+            }
+            other => panic!("another question after the PIN: {other:?}"),
+        };
+        let secret = there.shared_secret(Protocol::Two, &key);
+        secrets.iter().map(|secret_enc| secret.decrypt(secret_enc).unwrap().to_vec()).collect::<Vec<_>>()
+    };
+    let (hash, mut padded) = (pin().hash().as_bytes().to_vec(), b"1234".to_vec());
+    padded.resize(64, 0);
+    let typed = |ceremony: &mut dyn Step, responses: &[Vec<u8>], pins: usize| {
+        ceremony.take(Input::Start);
+        responses.iter().for_each(|response| drop(ceremony.take(Input::Response(response))));
+        (0..pins).map(|_| ceremony.take(Input::Pin(pin()))).last().unwrap().unwrap()
+    };
+    let sent = typed(&mut make_credential(), &[info(Some(true)), retries(8), key()], 1);
+    assert_eq!(secrets(&sent), [hash.clone()]);
+    let sent = typed(&mut SetPin::new(), &[info(Some(false)), key()], 1);
+    assert_eq!(secrets(&sent), [padded.clone()]);
+    let sent = typed(&mut ChangePin::new(), &[info(Some(true)), retries(8), key()], 2);
+    assert_eq!(secrets(&sent), [hash, padded]);
+}
+
+/// A ceremony of whatever outcome: what it sends, if it does.
+trait Step {
+    fn take(&mut self, input: Input<'_>) -> Option<Vec<u8>>;
+}
+
+impl<C: Ceremony> Step for C {
+    fn take(&mut self, input: Input<'_>) -> Option<Vec<u8>> {
+        match self.step(input, &mut Constant(1)).map_err(|error| error.to_string()) {
+            Ok(Output::Send(bytes)) => Some(bytes),
+            Ok(Output::Event(_)) => None,
+            Ok(Output::Done(_)) => panic!("done"),
+            Err(error) => panic!("{error}"),
+        }
+    }
 }
 
 /// An input of any kind, with responses that are sometimes good ones.

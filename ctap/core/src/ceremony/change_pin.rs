@@ -4,9 +4,9 @@ use super::exchange::{
     client_pin, current_pin_wanted, encode, expect, expect_empty, keepalive, key_agreement, new_pin_wanted,
 };
 use super::set_pin::{check_new_pin, new_pin_refused};
-use super::{Ceremony, Input, Output};
+use super::{Ceremony, Event, Input, Output, PinRequest};
 use crate::messages::{ClientPinSubcommand, CommandCode, GetInfo, Request};
-use crate::pin_uv_auth::{Protocol, encapsulate};
+use crate::pin_uv_auth::{KeyAgreementKey, Protocol, encapsulate};
 use crate::{Error, Pin, Random, Status};
 
 /// The ceremony. It asks for the current PIN (again while it is wrong), then once for the new one.
@@ -19,10 +19,13 @@ pub struct ChangePin {
 enum State {
     Start,
     Info,
-    Retries { wrong: bool },
-    CurrentPin,
-    NewPin(Pin),
-    KeyAgreement(Pin),
+    Retries {
+        wrong: bool,
+    },
+    KeyAgreement(PinRequest),
+    /// The PINs are for the device that gave this key, and can be read by no other.
+    CurrentPin(KeyAgreementKey),
+    NewPin(KeyAgreementKey, Pin),
     Change,
     Over,
 }
@@ -49,36 +52,44 @@ impl ChangePin {
         Ok(Output::Send(bytes))
     }
 
-    fn retries(&mut self, wrong: bool, bytes: &[u8]) -> Result<Output<()>, Error> {
-        let event = current_pin_wanted(bytes, wrong)?;
-        self.state = State::CurrentPin;
-        Ok(Output::Event(event))
-    }
-
-    fn current_pin(&mut self, current: Pin) -> Result<Output<()>, Error> {
-        if self.new.is_some() {
-            return self.ask_key_agreement(current);
-        }
-        self.state = State::NewPin(current);
-        Ok(Output::Event(new_pin_wanted(&self.info)))
-    }
-
-    fn ask_key_agreement(&mut self, current: Pin) -> Result<Output<()>, Error> {
+    fn ask_key_agreement(&mut self, request: PinRequest) -> Result<Output<()>, Error> {
         let bytes = encode(&client_pin(self.protocol()?, ClientPinSubcommand::GetKeyAgreement), &self.info)?;
-        self.state = State::KeyAgreement(current);
+        self.state = State::KeyAgreement(request);
         Ok(Output::Send(bytes))
     }
 
-    fn change(&mut self, current: &Pin, bytes: &[u8], random: &mut dyn Random) -> Result<Output<()>, Error> {
-        let Some(new) = &self.new else { return Err(Error::OutOfTurn("a response")) };
+    fn current_pin(
+        &mut self,
+        key: KeyAgreementKey,
+        current: Pin,
+        random: &mut dyn Random,
+    ) -> Result<Output<()>, Error> {
+        match self.new.take() {
+            Some(new) => self.change(&key, &current, new, random),
+            None => {
+                self.state = State::NewPin(key, current);
+                Ok(Output::Event(new_pin_wanted(&self.info)))
+            }
+        }
+    }
+
+    fn change(
+        &mut self,
+        key: &KeyAgreementKey,
+        current: &Pin,
+        new: Pin,
+        random: &mut dyn Random,
+    ) -> Result<Output<()>, Error> {
         let protocol = self.protocol()?;
-        let (key_agreement, secret) = encapsulate(protocol, &key_agreement(bytes)?, random)?;
+        let (key_agreement, secret) = encapsulate(protocol, key, random)?;
         let pin_hash_enc = secret.encrypt(current.hash().as_bytes(), random)?;
         let new_pin_enc = secret.encrypt(&*new.padded(), random)?;
         let pin_uv_auth_param = secret.authenticate(&[new_pin_enc.as_slice(), &pin_hash_enc].concat());
         let subcommand =
             ClientPinSubcommand::ChangePin { key_agreement, pin_hash_enc, new_pin_enc, pin_uv_auth_param };
         let bytes = encode(&client_pin(protocol, subcommand), &self.info)?;
+        // Kept for when only the current PIN was wrong.
+        self.new = Some(new);
         self.state = State::Change;
         Ok(Output::Send(bytes))
     }
@@ -107,14 +118,18 @@ impl Ceremony for ChangePin {
                 Ok(Output::Send(Request::GetInfo.encode()))
             }
             (State::Info, Input::Response(bytes)) => self.info(bytes),
-            (State::Retries { wrong }, Input::Response(bytes)) => self.retries(wrong, bytes),
-            (State::CurrentPin, Input::Pin(pin)) => self.current_pin(pin),
-            (State::NewPin(current), Input::Pin(new)) => {
-                check_new_pin(&new, &self.info)?;
-                self.new = Some(new);
-                self.ask_key_agreement(current)
+            (State::Retries { wrong }, Input::Response(bytes)) => {
+                self.ask_key_agreement(current_pin_wanted(bytes, wrong)?)
             }
-            (State::KeyAgreement(current), Input::Response(bytes)) => self.change(&current, bytes, random),
+            (State::KeyAgreement(request), Input::Response(bytes)) => {
+                self.state = State::CurrentPin(key_agreement(bytes)?);
+                Ok(Output::Event(Event::PinWanted(request)))
+            }
+            (State::CurrentPin(key), Input::Pin(current)) => self.current_pin(key, current, random),
+            (State::NewPin(key, current), Input::Pin(new)) => {
+                check_new_pin(&new, &self.info)?;
+                self.change(&key, &current, new, random)
+            }
             (State::Change, Input::Response(bytes)) => match expect_empty(CommandCode::ClientPin, bytes)? {
                 Ok(()) => Ok(Output::Done(())),
                 Err(Status::PIN_INVALID) => self.ask_retries(true),

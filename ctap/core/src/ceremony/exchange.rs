@@ -47,7 +47,7 @@ pub(super) fn key_agreement(bytes: &[u8]) -> Result<KeyAgreementKey, Error> {
 }
 
 /// The question for the current PIN after the answer to getPINRetries: no attempts, no question.
-pub(super) fn current_pin_wanted(bytes: &[u8], wrong: bool) -> Result<Event, Error> {
+pub(super) fn current_pin_wanted(bytes: &[u8], wrong: bool) -> Result<PinRequest, Error> {
     let response: ClientPinResponse = expect(CommandCode::ClientPin, bytes)?;
     let retries = response.pin_retries.ok_or(missing("pinRetries"))?;
     if retries == 0 {
@@ -57,7 +57,7 @@ pub(super) fn current_pin_wanted(bytes: &[u8], wrong: bool) -> Result<Event, Err
         return Err(Error::PinAuthBlocked);
     }
     let attempts_left = Some(u32::try_from(retries).unwrap_or(u32::MAX));
-    Ok(Event::PinWanted(PinRequest { purpose: PinPurpose::Current, attempts_left, wrong }))
+    Ok(PinRequest { purpose: PinPurpose::Current, attempts_left, wrong })
 }
 
 /// The question for a new PIN.

@@ -6,7 +6,8 @@
 //!
 //! What holds in all of them:
 //! * A PIN is asked for with the attempts that are left, and only a PIN that was typed for this question is sent: never
-//!   one kept, never twice.
+//!   one kept, never twice. It goes to the device that was there when it was asked for: it is encrypted for the key that
+//!   this one gave before the question, so that a card that was laid in its place meanwhile can't read it.
 //! * One pinUvAuthToken per ceremony, for one permission and one rpId where the authenticator knows such, and dropped
 //!   with the ceremony.
 //! * PIN/UV auth protocol two before one; built-in verification before the PIN, and the PIN where that fails; never the

@@ -3,7 +3,7 @@
 use super::exchange::{client_pin, encode, expect, expect_empty, keepalive, key_agreement, new_pin_wanted};
 use super::{Ceremony, Input, Output};
 use crate::messages::{ClientPinSubcommand, CommandCode, GetInfo, Request};
-use crate::pin_uv_auth::encapsulate;
+use crate::pin_uv_auth::{KeyAgreementKey, encapsulate};
 use crate::{Error, Pin, Random, Status};
 
 /// The ceremony. It asks for the new PIN once: whether to have it typed twice is up to the user interface.
@@ -15,8 +15,9 @@ pub struct SetPin {
 enum State {
     Start,
     Info,
-    NewPin,
-    KeyAgreement(Pin),
+    KeyAgreement,
+    /// The PIN is for the device that gave this key, and can be read by no other.
+    NewPin(KeyAgreementKey),
     Set,
     Over,
 }
@@ -33,24 +34,26 @@ impl SetPin {
         match self.info.option("clientPin") {
             None => Err(Error::NoUserVerification),
             Some(true) => Err(Error::PinAlreadySet),
-            Some(false) => {
-                self.state = State::NewPin;
-                Ok(Output::Event(new_pin_wanted(&self.info)))
-            }
+            Some(false) => self.ask_key_agreement(),
         }
     }
 
-    fn ask_key_agreement(&mut self, pin: Pin) -> Result<Output<()>, Error> {
-        check_new_pin(&pin, &self.info)?;
+    fn ask_key_agreement(&mut self) -> Result<Output<()>, Error> {
         let protocol = self.info.protocol().ok_or(Error::PinUvAuthProtocol)?;
         let bytes = encode(&client_pin(protocol, ClientPinSubcommand::GetKeyAgreement), &self.info)?;
-        self.state = State::KeyAgreement(pin);
+        self.state = State::KeyAgreement;
         Ok(Output::Send(bytes))
     }
 
-    fn set(&mut self, pin: &Pin, bytes: &[u8], random: &mut dyn Random) -> Result<Output<()>, Error> {
+    fn set(
+        &mut self,
+        key: &KeyAgreementKey,
+        pin: &Pin,
+        random: &mut dyn Random,
+    ) -> Result<Output<()>, Error> {
+        check_new_pin(pin, &self.info)?;
         let protocol = self.info.protocol().ok_or(Error::PinUvAuthProtocol)?;
-        let (key_agreement, secret) = encapsulate(protocol, &key_agreement(bytes)?, random)?;
+        let (key_agreement, secret) = encapsulate(protocol, key, random)?;
         let new_pin_enc = secret.encrypt(&*pin.padded(), random)?;
         let pin_uv_auth_param = secret.authenticate(&new_pin_enc);
         let subcommand = ClientPinSubcommand::SetPin { key_agreement, new_pin_enc, pin_uv_auth_param };
@@ -64,7 +67,7 @@ impl Ceremony for SetPin {
     type Outcome = ();
 
     fn step(&mut self, input: Input<'_>, random: &mut dyn Random) -> Result<Output<()>, Error> {
-        if let (Input::Keepalive(status), State::Info | State::KeyAgreement(_) | State::Set) =
+        if let (Input::Keepalive(status), State::Info | State::KeyAgreement | State::Set) =
             (&input, &self.state)
         {
             return Ok(Output::Event(keepalive(*status)));
@@ -77,8 +80,11 @@ impl Ceremony for SetPin {
                 Ok(Output::Send(Request::GetInfo.encode()))
             }
             (State::Info, Input::Response(bytes)) => self.info(bytes),
-            (State::NewPin, Input::Pin(pin)) => self.ask_key_agreement(pin),
-            (State::KeyAgreement(pin), Input::Response(bytes)) => self.set(&pin, bytes, random),
+            (State::KeyAgreement, Input::Response(bytes)) => {
+                self.state = State::NewPin(key_agreement(bytes)?);
+                Ok(Output::Event(new_pin_wanted(&self.info)))
+            }
+            (State::NewPin(key), Input::Pin(pin)) => self.set(&key, &pin, random),
             (State::Set, Input::Response(bytes)) => match expect_empty(CommandCode::ClientPin, bytes)? {
                 Ok(()) => Ok(Output::Done(())),
                 Err(status) => Err(new_pin_refused(status, &self.info)),

@@ -6,11 +6,11 @@ use super::exchange::{
     client_pin, current_pin_wanted, encode, expect, keepalive, key_agreement, missing, read,
 };
 use super::preflight::{Held, Question};
-use super::{Event, Input, Output};
+use super::{Event, Input, Output, PinRequest};
 use crate::messages::{
     ClientPinResponse, ClientPinSubcommand, CommandCode, GetInfo, PinUvAuthParam, Request,
 };
-use crate::pin_uv_auth::{Permissions, Protocol, SharedSecret, Token, encapsulate};
+use crate::pin_uv_auth::{KeyAgreementKey, Permissions, Protocol, SharedSecret, Token, encapsulate};
 use crate::transport::KeepaliveStatus;
 use crate::{Error, MessageError, Pin, Random, Status};
 use std::collections::VecDeque;
@@ -67,9 +67,13 @@ enum State {
     PinRetries {
         wrong: bool,
     },
-    Pin,
     KeyAgreement(Method),
-    Token(Method, SharedSecret),
+    /// The PIN is for the device that gave this key, and can be read by no other.
+    Pin(KeyAgreementKey),
+    Token {
+        built_in_uv: bool,
+        secret: SharedSecret,
+    },
     Command {
         built_in_uv: bool,
     },
@@ -78,8 +82,8 @@ enum State {
 
 /// How a token is got.
 enum Method {
-    Pin(Pin),
-    PinSent,
+    /// By the PIN, once this has been asked.
+    Pin(PinRequest),
     BuiltInUv,
 }
 
@@ -118,12 +122,19 @@ impl<O: Operation> Verified<O> {
                 self.preflight(if more { questions } else { VecDeque::new() })
             }
             (State::PinRetries { wrong }, Input::Response(bytes)) => {
-                self.state = State::Pin;
-                current_pin_wanted(bytes, wrong).map(Output::Event).inspect_err(|_| self.state = State::Over)
+                self.ask_key_agreement(Method::Pin(current_pin_wanted(bytes, wrong)?))
             }
-            (State::Pin, Input::Pin(pin)) => self.ask_key_agreement(Method::Pin(pin)),
-            (State::KeyAgreement(method), Input::Response(bytes)) => self.ask_token(method, bytes, random),
-            (State::Token(method, secret), Input::Response(bytes)) => self.token(&method, &secret, bytes),
+            (State::KeyAgreement(Method::Pin(request)), Input::Response(bytes)) => {
+                self.state = State::Pin(key_agreement(bytes)?);
+                Ok(Output::Event(Event::PinWanted(request)))
+            }
+            (State::KeyAgreement(Method::BuiltInUv), Input::Response(bytes)) => {
+                self.ask_token_by_uv(&key_agreement(bytes)?, random)
+            }
+            (State::Pin(key), Input::Pin(pin)) => self.ask_token_by_pin(&pin, &key, random),
+            (State::Token { built_in_uv, secret }, Input::Response(bytes)) => {
+                self.token(built_in_uv, &secret, bytes)
+            }
             (State::Command { built_in_uv }, Input::Response(bytes)) => self.answer(built_in_uv, bytes),
             (_, Input::Start) => Err(Error::OutOfTurn("a start")),
             (_, Input::Response(_)) => Err(Error::OutOfTurn("a response")),
@@ -134,8 +145,8 @@ impl<O: Operation> Verified<O> {
 
     fn keepalive(&mut self, status: KeepaliveStatus) -> Result<Event, Error> {
         let verifies = match &self.state {
-            State::Token(Method::BuiltInUv, _) | State::Command { built_in_uv: true } => true,
-            State::Start | State::Pin | State::Over => {
+            State::Token { built_in_uv: true, .. } | State::Command { built_in_uv: true } => true,
+            State::Start | State::Pin(_) | State::Over => {
                 self.state = State::Over;
                 return Err(Error::OutOfTurn("a keepalive"));
             }
@@ -207,53 +218,52 @@ impl<O: Operation> Verified<O> {
         self.send(&client_pin(self.protocol()?, ClientPinSubcommand::GetKeyAgreement))
     }
 
-    fn ask_token(
+    fn ask_token_by_uv(
         &mut self,
-        method: Method,
-        bytes: &[u8],
+        key: &KeyAgreementKey,
         random: &mut dyn Random,
     ) -> Result<Output<O::Outcome>, Error> {
         let protocol = self.protocol()?;
-        let (key_agreement, secret) = encapsulate(protocol, &key_agreement(bytes)?, random)?;
-        let permissions = O::PERMISSION;
-        let rp_id = Some(self.operation.rp_id().to_owned());
-        let (subcommand, method) = match method {
-            Method::BuiltInUv => {
-                self.uv_attempts += 1;
-                let subcommand = ClientPinSubcommand::GetPinUvAuthTokenUsingUvWithPermissions {
-                    key_agreement,
-                    permissions,
-                    rp_id,
-                };
-                (subcommand, Method::BuiltInUv)
-            }
-            Method::Pin(pin) => {
-                let pin_hash_enc = secret.encrypt(pin.hash().as_bytes(), random)?;
-                let subcommand = if self.info.option("pinUvAuthToken") == Some(true) {
-                    ClientPinSubcommand::GetPinUvAuthTokenUsingPinWithPermissions {
-                        key_agreement,
-                        pin_hash_enc,
-                        permissions,
-                        rp_id,
-                    }
-                } else {
-                    ClientPinSubcommand::GetPinToken { key_agreement, pin_hash_enc }
-                };
-                (subcommand, Method::PinSent)
-            }
-            Method::PinSent => return Err(Error::OutOfTurn("a response")),
+        let (key_agreement, secret) = encapsulate(protocol, key, random)?;
+        let subcommand = ClientPinSubcommand::GetPinUvAuthTokenUsingUvWithPermissions {
+            key_agreement,
+            permissions: O::PERMISSION,
+            rp_id: Some(self.operation.rp_id().to_owned()),
         };
-        self.state = State::Token(method, secret);
+        self.uv_attempts += 1;
+        self.state = State::Token { built_in_uv: true, secret };
+        self.send(&client_pin(protocol, subcommand))
+    }
+
+    fn ask_token_by_pin(
+        &mut self,
+        pin: &Pin,
+        key: &KeyAgreementKey,
+        random: &mut dyn Random,
+    ) -> Result<Output<O::Outcome>, Error> {
+        let protocol = self.protocol()?;
+        let (key_agreement, secret) = encapsulate(protocol, key, random)?;
+        let pin_hash_enc = secret.encrypt(pin.hash().as_bytes(), random)?;
+        let subcommand = if self.info.option("pinUvAuthToken") == Some(true) {
+            ClientPinSubcommand::GetPinUvAuthTokenUsingPinWithPermissions {
+                key_agreement,
+                pin_hash_enc,
+                permissions: O::PERMISSION,
+                rp_id: Some(self.operation.rp_id().to_owned()),
+            }
+        } else {
+            ClientPinSubcommand::GetPinToken { key_agreement, pin_hash_enc }
+        };
+        self.state = State::Token { built_in_uv: false, secret };
         self.send(&client_pin(protocol, subcommand))
     }
 
     fn token(
         &mut self,
-        method: &Method,
+        built_in: bool,
         secret: &SharedSecret,
         bytes: &[u8],
     ) -> Result<Output<O::Outcome>, Error> {
-        let built_in = matches!(method, Method::BuiltInUv);
         let response: ClientPinResponse = match read(CommandCode::ClientPin, bytes)? {
             Ok(response) => response,
             Err(Status::PIN_INVALID) if !built_in => return self.ask_retries(true),
