@@ -1,6 +1,6 @@
 //! How often the daemon wakes while nothing happens.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fwp_tests::{Fwpd, PrivateBus, QUICK};
@@ -45,6 +45,8 @@ fn switches(pid: i32) -> u64 {
     threads.map(|thread| of(&thread.unwrap().path())).sum()
 }
 
-fn program() -> std::path::PathBuf {
-    fwp_tests::programs::program("fwpd", "fwpd")
+fn program() -> PathBuf {
+    let program = fwp_tests::programs::target_dir().join("release/fwpd");
+    assert!(program.is_file(), "no release build of fwpd; use `make bench`");
+    program
 }

@@ -1,6 +1,6 @@
 //! A virtual machine with Debian's kernel, for what this machine's kernel has not: USB keys by vhci-hcd, hidraw, udev.
 //!
-//! QEMU emulates the processor (TCG), so no rights and no KVM are needed. `scripts/virtual-machine.sh` fetches the parts;
+//! QEMU emulates the processor (TCG, x86-64), so no rights and no KVM are needed. `scripts/virtual-machine.sh` fetches the parts;
 //! the guest is an archive in memory of busybox, udevd and the programs that the test brings.
 
 mod initramfs;
@@ -160,7 +160,8 @@ impl Machine {
     }
 
     /// Boots the guest, has its shell do `work`, and gives each line that this writes to `on_line`. The emulator's
-    /// processor makes the kernel panic once in a while: then the guest is booted once more, if its work had not begun.
+    /// processor makes the kernel panic once in a while: then the guest is booted once more, and all its work done again, which
+    /// the line "@again" tells.
     ///
     /// # Errors
     /// [`Error`].

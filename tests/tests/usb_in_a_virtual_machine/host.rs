@@ -84,7 +84,10 @@ fn boot(cases: &[&str]) -> Result<BTreeMap<String, Report>, Error> {
                 reports
                     .insert(report_of, Report { seconds: report["seconds"].as_f64().unwrap_or(0.0), failed });
             }
-            Err(_) if line == "@again" => again += 1,
+            Err(_) if line == "@again" => {
+                again += 1;
+                rows.clear();
+            }
             Err(_) => println!("guest: {line}"),
         }
     })?;
