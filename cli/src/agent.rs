@@ -3,11 +3,12 @@
 //! The same agent serves a person (questions on the terminal), a script (`--yes`, `--card`, `--pin-fd`), and mixtures.
 //! What is approved is always shown first, also when nobody is asked.
 
-use crate::cards::{describe, id_of, masked_account};
+use crate::cards::{describe, id_of};
 use crate::error::Error;
 use crate::interrupt::Interrupt;
 use crate::out::Out;
 use crate::pin::PinLines;
+use crate::questions::{consent_text, payment_text};
 use crate::terminal::{Echo, NoLine, Terminal, Withdrawal};
 use crate::text::{fold, safe};
 use fwp_dbus::pin_box::MAX_PIN_LENGTH;
@@ -363,164 +364,9 @@ fn new_pin_fault(pin: &str, min_length: u32) -> Option<String> {
     }
 }
 
-/// What the user is asked to authorize, and the cards to pick from. The host has a line of its own.
-fn payment_text(request: &AuthorizeRequest, cards: &[AuthorizeCard]) -> String {
-    let mut text = String::from("\n");
-    if request.retry {
-        text.push_str("  Once more:");
-        match request.error.as_deref() {
-            Some(error) => text.push_str(&format!(" the shop says \"{}\"\n", safe(error))),
-            None => text.push_str(" the shop asks again\n"),
-        }
-    }
-    text.push_str(&format!("  Payment to  {}\n", safe(&request.payee_name)));
-    text.push_str(&format!("  at          {}\n", safe(&request.payee_host)));
-    text.push_str(&format!("  amount      {} {}\n", safe(&request.amount), safe(&request.currency)));
-    text.push_str(&format!("  request     {}\n", safe(&request.request_id)));
-    for notice in &request.notices {
-        text.push_str(&format!("  Note: {}\n", safe(notice)));
-    }
-    text.push('\n');
-    for (i, card) in cards.iter().enumerate() {
-        text.push_str(&format!(
-            "  {}  card {}  of bank {}  in {}\n     rpId {}, key held by: {}\n",
-            i + 1,
-            masked_account(&card.account_id),
-            safe(&card.issuer_id),
-            safe(&card.payment_network_id),
-            safe(&card.rp_id),
-            safe(&card.authenticator),
-        ));
-    }
-    if !cards.is_empty() {
-        text.push('\n');
-    }
-    text
-}
-
-/// What consent is asked for, and the question; `None` for a kind that this version doesn't know.
-fn consent_text(kind: &str, details: &ConsentDetails) -> Option<(String, String)> {
-    let field = |value: &Option<String>| safe(value.as_deref().unwrap_or("(not said)")).to_string();
-    match kind {
-        "enroll" => {
-            let mut text = format!(
-                "\n  New cards from  {}\n  rpId            {}\n  offered by      {}\n  key made in     {} ({})\n",
-                field(&details.issuer_name),
-                field(&details.rp_id),
-                field(&details.host),
-                field(&details.authenticator_name),
-                field(&details.authenticator),
-            );
-            if details.replace == Some(true) {
-                text.push_str("  Cards of the same account are replaced.\n");
-            }
-            text.push('\n');
-            Some((text, format!("Make a key for {}?", field(&details.rp_id))))
-        }
-        "delete" => {
-            let account = masked_account(details.account_id.as_deref().unwrap_or("(not said)"));
-            let text = format!(
-                "\n  Card     {account}\n  bank     {}\n  network  {}\n  rpId     {}\n\n",
-                field(&details.issuer_id),
-                field(&details.payment_network_id),
-                field(&details.rp_id),
-            );
-            Some((text, format!("Remove the card {account} from this wallet?")))
-        }
-        "reset" => {
-            let cards = match details.cards {
-                None | Some(0) => "none of this wallet's".to_owned(),
-                Some(1) => "1 of this wallet's may be: it can't be used any more then".to_owned(),
-                Some(cards) => format!("{cards} of this wallet's may be: they can't be used any more then"),
-            };
-            let name = field(&details.authenticator_name);
-            let text = format!(
-                "\n  Reset           {name} ({})\n  deletes         all its keys, those of other sites too, and its PIN\n  cards on it     {cards}\n\n",
-                field(&details.authenticator),
-            );
-            Some((text, format!("Delete everything on {name}, for good?")))
-        }
-        "replace-agent" => {
-            let text = format!(
-                "\n  Another program wants to ask your wallet's questions: {} ({})\n\n",
-                field(&details.name),
-                field(&details.kind),
-            );
-            Some((text, "Let it take over from this terminal?".to_owned()))
-        }
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::text::is_harmless;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn whatever_a_shop_or_bank_is_called_the_questions_are_harmless(texts in proptest::collection::vec(any::<String>(), 8)) {
-            let [name, host, amount, notice, account, issuer, network, rp_id] = texts.try_into().unwrap();
-            let card = AuthorizeCard {
-                account_id: account.clone(),
-                issuer_id: issuer.clone(),
-                payment_network_id: network.clone(),
-                rp_id: rp_id.clone(),
-                ..AuthorizeCard::default()
-            };
-            let request = AuthorizeRequest {
-                payee_name: name.clone(),
-                payee_host: host.clone(),
-                amount,
-                notices: vec![notice.clone()],
-                retry: true,
-                error: Some(notice),
-                ..AuthorizeRequest::default()
-            };
-            let details = ConsentDetails {
-                rp_id: Some(rp_id),
-                host: Some(host),
-                issuer_name: Some(name),
-                issuer_id: Some(issuer),
-                payment_network_id: Some(network),
-                account_id: Some(account.clone()),
-                authenticator_name: Some(account),
-                ..ConsentDetails::default()
-            };
-            let mut shown = payment_text(&request, std::slice::from_ref(&card)) + &describe(&card);
-            for kind in ["enroll", "delete", "reset", "replace-agent"] {
-                let (text, question) = consent_text(kind, &details).unwrap();
-                shown += &(text + &question);
-            }
-            prop_assert!(shown.chars().all(|c| c == '\n' || is_harmless(c)));
-        }
-    }
-
-    #[test]
-    fn the_host_stands_on_a_line_of_its_own_and_nothing_acts_on_the_terminal() {
-        let request = AuthorizeRequest {
-            payee_name: "Shop\n  at          good.example\x1b[A".to_owned(),
-            payee_host: "evil.example".to_owned(),
-            amount: "1.00".to_owned(),
-            currency: "EUR".to_owned(),
-            ..AuthorizeRequest::default()
-        };
-        let text = payment_text(&request, &[]);
-        assert_eq!(
-            text.lines().filter(|line| line.starts_with("  at ")).collect::<Vec<_>>(),
-            ["  at          evil.example"]
-        );
-        assert!(!text.contains('\x1b'));
-    }
-
-    #[test]
-    fn an_enrollment_names_the_rp_id_in_the_question_itself() {
-        let details = ConsentDetails { rp_id: Some("mybank.fr".to_owned()), ..ConsentDetails::default() };
-        let (_, question) = consent_text("enroll", &details).unwrap();
-        assert_eq!(question, "Make a key for mybank.fr?");
-        assert_eq!(consent_text("something-new", &details), None);
-    }
 
     #[test]
     fn a_new_pin_is_measured_in_characters_and_bounded_in_bytes() {

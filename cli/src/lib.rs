@@ -6,7 +6,7 @@
 //! |---|---|
 //! | [`args`] | the command line and its help |
 //! | [`commands`] | one file for each command |
-//! | [`agent`] | the wallet's questions, asked on a terminal or answered by `--yes`, `--card`, `--pin-fd` |
+//! | [`agent`], `questions` | the wallet's questions, asked on a terminal or answered by `--yes`, `--card`, `--pin-fd`; what they say |
 //! | [`terminal`], [`pin`], [`interrupt`] | lines and PINs from a terminal, PINs from a descriptor, Ctrl-C |
 //! | [`bus`], [`events`], [`cards`] | finding the wallet; cards as people name them |
 //! | [`origin`], [`http`] | where an offer comes from, which rpId it may name (public suffix list), and the way there |
@@ -29,6 +29,7 @@ pub mod interrupt;
 pub mod origin;
 pub mod out;
 pub mod pin;
+mod questions;
 pub mod request;
 pub mod table;
 pub mod terminal;

@@ -2,7 +2,7 @@
 
 use super::{Context, authenticators};
 use crate::bus::{self, Found};
-use crate::cards;
+use crate::cards::{self, id_of};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::terminal::Terminal;
@@ -147,9 +147,20 @@ async fn wallet(report: &mut Report, found: &Found) -> Result<WalletStatus, Erro
             );
             continue;
         }
+        // Where there is one only, it needs no name.
+        let which = if all.len() > 1 { format!(" {}", safe(id_of(&one.path))) } else { String::new() };
+        let (reset, set_pin);
         let (health, remedy) = match &one.pin {
-            Ok(pin) if pin.blocked => (Health::Bad, "; reset it, and enroll its cards again"),
-            Ok(pin) if !pin.set => (Health::Warning, "; set one with \"fwpctl pin set\""),
+            Ok(pin) if pin.blocked => {
+                reset = format!(
+                    "; reset it (\"fwpctl authenticators reset{which}\"), and enroll its cards again"
+                );
+                (Health::Bad, reset.as_str())
+            }
+            Ok(pin) if !pin.set => {
+                set_pin = format!("; set one with \"fwpctl pin set{which}\"");
+                (Health::Warning, set_pin.as_str())
+            }
             Ok(pin) if pin.retries <= 3 => (Health::Warning, "; the right PIN makes it 8 again"),
             Ok(_) => (Health::Good, ""),
             Err(ClientError::Refused(error)) if error.name == ErrorName::Busy => {
@@ -291,6 +302,23 @@ async fn synchronised(report: &mut Report) {
         ),
         Ok(Err(_)) | Err(_) => {
             report.add("time service", Health::Unknown, "systemd-timedated does not answer; compare the clock above with another");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_of_security_keys_is_explained_in_the_documentation() {
+        let mut report = Report::default();
+        transports(&mut report, &WalletStatus::default());
+        report.add("authenticator", Health::Warning, "");
+        let page = include_str!("../../../docs/security-keys.md");
+        for check in &report.0 {
+            let line = format!("| `{}` {}", check.what, check.health.word());
+            assert!(page.contains(&line), "{line}");
         }
     }
 }

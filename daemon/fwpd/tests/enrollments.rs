@@ -221,6 +221,51 @@ async fn a_deleted_card_is_gone_after_consent_and_stays_without() {
 }
 
 #[tokio::test]
+async fn this_computers_authenticator_is_reset_after_a_consent_that_tells_how_many_cards_it_costs() {
+    let stage = stage().await;
+    enroll(&stage.client, &stage.bank, &[(BANKNET, "1"), ("https://other.net", "2")]).await.unwrap();
+    let wallet = stage.client.wallet().await.unwrap();
+    let path = wallet.list_authenticators().await.unwrap().remove(0).0;
+    let authenticator = stage.client.authenticator(&path).await.unwrap();
+    let mut events = stage.client.events(&path);
+    stage.agent.forget();
+    stage.agent.answers([Answer::No, Answer::Yes]);
+    authenticator.reset().await.unwrap();
+    let end = soon("the end", events.next()).await.unwrap();
+    assert!(matches!(end, Event::Finished(Err(error)) if error.name == ErrorName::Declined));
+    assert!(matches!(&stage.agent.prompts()[0], Prompt::Consent(kind, details)
+        if kind == "reset" && details.cards == Some(2) && details.authenticator.as_deref() == Some("software")));
+    assert!(authenticator.pin_status().await.unwrap().set);
+
+    authenticator.reset().await.unwrap();
+    assert_eq!(soon("the end", events.next()).await.unwrap(), Event::Finished(Ok(())));
+    assert!(!authenticator.pin_status().await.unwrap().set);
+    // The cards are not deleted behind the user's back; new ones can be enrolled.
+    assert_eq!(wallet.list_credentials().await.unwrap().len(), 2);
+    enroll(&stage.client, &stage.bank, &[(BANKNET, "3")]).await.unwrap();
+}
+
+#[tokio::test]
+async fn where_the_key_is_made_is_said_in_one_way_or_not_at_all() {
+    let stage = stage().await;
+    let offer = stage.bank.offer().to_json().to_string();
+    let wallet = stage.client.wallet().await.unwrap();
+    let path = wallet.list_authenticators().await.unwrap().remove(0).0;
+    let none = zbus::OwnedObjectPath::try_from("/io/github/fwpd/authenticator/usb_1").unwrap();
+    let begin = async |authenticator, attachment: Option<&str>| {
+        let attachment = attachment.map(str::to_owned);
+        let options = EnrollmentOptions { authenticator, attachment, ..EnrollmentOptions::default() };
+        wallet.begin_enrollment(&offer, MY_BANK, &options).await
+    };
+    begin(None, Some("platform")).await.unwrap();
+    begin(None, Some("cross-platform")).await.unwrap();
+    begin(Some(path.clone()), None).await.unwrap();
+    assert_eq!(refused(begin(None, Some("usb")).await), ErrorName::InvalidRequest);
+    assert_eq!(refused(begin(Some(path), Some("platform")).await), ErrorName::InvalidRequest);
+    assert_eq!(refused(begin(Some(none), None).await), ErrorName::NotFound);
+}
+
+#[tokio::test]
 async fn the_pin_is_set_once_and_changed_with_the_present_one() {
     let stage = stage().await;
     let wallet = stage.client.wallet().await.unwrap();
