@@ -1,9 +1,9 @@
 //! A key in use, as a device.
 
 use crate::slot::{Lease, Leased, Slot, Use};
+use ctap_core::Error;
 use ctap_core::messages::{ClientPinSubcommand, CommandCode, GetInfo, Request, Response};
 use ctap_core::transport::{CancelToken, Device, KeepaliveStatus, TransportError};
-use ctap_core::{Error, Status};
 use std::sync::Arc;
 
 /// A key in use: one session from when it is opened until it is dropped, however many ceremonies begin and end in it, so
@@ -27,23 +27,9 @@ impl Session {
     pub(crate) fn with(lease: Lease) -> Result<Self, Error> {
         Ok(Self { device: lease.slot().open()?, lease })
     }
-
-    /// Lets the slot know of what changes what the key says of itself, and of what it says.
-    fn observe(&self, command: &[u8], response: &[u8]) {
-        let ok = response.first() == Some(&Status::OK.0);
-        match Request::decode(command) {
-            Ok(Request::GetInfo) => {
-                if let Ok(Ok(info)) = GetInfo::decode(response) {
-                    self.lease.slot().learn(Ok(info));
-                }
-            }
-            Ok(request) if ok && changes_info(&request) => self.lease.slot().forget(),
-            _ => {}
-        }
-    }
 }
 
-/// Whether getInfo may answer differently after `request` has succeeded.
+/// Whether getInfo may answer differently after `request`.
 fn changes_info(request: &Request) -> bool {
     match request {
         Request::ClientPin(request) => matches!(
@@ -61,9 +47,18 @@ impl Device for Session {
         on_keepalive: &mut dyn FnMut(KeepaliveStatus),
         cancel: &CancelToken,
     ) -> Result<Vec<u8>, TransportError> {
+        let request = Request::decode(command);
+        if request.as_ref().is_ok_and(changes_info) {
+            // Whatever comes of it: an answer that is lost does not say that nothing was done.
+            self.lease.slot().forget();
+        }
         let answer = self.device.transact(command, on_keepalive, cancel);
         let response = answer.inspect_err(|error| self.lease.slot().learn_error(error))?;
-        self.observe(command, &response);
+        if request == Ok(Request::GetInfo)
+            && let Ok(Ok(info)) = GetInfo::decode(&response)
+        {
+            self.lease.slot().learn(Ok(info));
+        }
         Ok(response)
     }
 

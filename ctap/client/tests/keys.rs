@@ -7,11 +7,11 @@ use common::*;
 use ctap_client::{KeyId, Keys, Wanted};
 use ctap_core::Error;
 use ctap_core::ceremony::{Event, SetPin, get_info, run};
-use ctap_core::messages::CommandCode;
-use ctap_core::transport::{CancelToken, TransportError, TransportKind};
+use ctap_core::messages::{ClientPinSubcommand, CommandCode, Request};
+use ctap_core::transport::{CancelToken, Device, TransportError, TransportKind};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use virtual_keys::{OsRandom, Touch, Typist};
 
 #[test]
@@ -73,6 +73,32 @@ fn what_is_known_of_a_key_is_asked_anew_after_it_has_changed() {
     let asked = count(&key, CommandCode::GetInfo);
     assert_eq!(pin_set(), Some(false), "as it was before, while the ceremony has the key");
     assert_eq!(count(&key, CommandCode::GetInfo), asked, "and it is not asked");
+    drop(device);
+    assert_eq!(pin_set(), Some(true));
+}
+
+/// Who gives up, or is not answered, does not know whether the key has done it.
+#[test]
+fn what_is_known_of_a_key_is_asked_anew_after_a_change_whose_answer_was_lost() {
+    let (ports, key) = (Ports::new(), opensk());
+    let lost: Answer = {
+        let key = key.clone();
+        Arc::new(move |command| {
+            let set_pin = matches!(
+                Request::decode(command),
+                Ok(Request::ClientPin(request)) if matches!(request.subcommand, ClientPinSubcommand::SetPin { .. })
+            );
+            let cancel = CancelToken::new();
+            set_pin.then(|| key.device().transact(command, &mut |_| {}, &cancel).unwrap()).map(|_| Vec::new())
+        })
+    };
+    ports.plug(Plugged { answer: Some(lost), ..Plugged::new(&key) });
+    let keys = ports.keys();
+    let pin_set = || keys.list().keys[0].info.as_ref().unwrap().option("clientPin");
+    assert_eq!(pin_set(), Some(false));
+    let mut device = keys.open(keys.list().keys[0].id).unwrap();
+    let (user, cancel) = (&mut Typist::new(&[PIN]), CancelToken::new());
+    run(&mut SetPin::new(), &mut *device, user, &mut OsRandom, &cancel).unwrap_err();
     drop(device);
     assert_eq!(pin_set(), Some(true));
 }
@@ -148,8 +174,12 @@ fn a_watch_tells_of_every_change_until_it_is_dropped_and_wakes_for_nothing_else(
     ports.pull_out(&port);
     told.recv_timeout(SOON).unwrap();
     assert!(keys.list().keys.is_empty());
+    let begun = Instant::now();
+    while ports.log().waits < 3 && begun.elapsed() < SOON {
+        std::thread::sleep(Duration::from_millis(5));
+    }
     assert!(told.recv_timeout(Duration::from_millis(100)).is_err());
-    assert_eq!(ports.log().waits, 3);
+    assert_eq!(ports.log().waits, 3, "one for each change, and one that waits");
     drop(watch);
     ports.plug_in(&key);
     assert!(told.recv().is_err(), "the callback is gone with the watch");
