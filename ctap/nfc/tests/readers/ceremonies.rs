@@ -1,9 +1,11 @@
 //! Enrolling and paying with OpenSK as a smart card, through a real pcscd.
 
-use crate::common::{Holder, card, enroll, open_only, pay, set_pin, transport, wait_for};
-use ctap_core::ceremony::{Event, get_info};
+use crate::common::{
+    Holder, PIN, System, card, credential_request, enroll, open_only, pay, set_pin, transport, wait_for,
+};
+use ctap_core::ceremony::{Event, MakeCredential, PinRequest, User, get_info, run};
 use ctap_core::transport::{CancelToken, Transport, TransportError};
-use ctap_core::{Error, Status};
+use ctap_core::{Error, Pin, Status};
 use std::time::{Duration, Instant};
 use virtual_keys::applet::{ApduLog, Card, FnDevice, Manners, Reply, Scripted, contactless_atr, t0_atr};
 use virtual_keys::dispatched::DispatchedCard;
@@ -227,6 +229,85 @@ fn a_card_that_is_lifted_in_mid_ceremony_is_gone_and_another_one_when_it_is_back
             pay(transport.open(&after.id).unwrap().as_mut(), &credential).unwrap();
         },
     );
+}
+
+/// A user who lays another card on the reader before the PIN is typed.
+struct Swaps<F>(Option<F>);
+
+impl<F: FnOnce()> User for Swaps<F> {
+    fn pin(&mut self, _: &PinRequest) -> Option<Pin> {
+        self.0.take().expect("the PIN is asked for once")();
+        Some(Pin::new(PIN).unwrap())
+    }
+
+    fn status(&mut self, _: Event) {}
+}
+
+#[test]
+fn a_card_that_is_laid_in_the_others_place_while_the_pin_is_typed_hears_nothing_of_it() {
+    let name =
+        "ceremonies::a_card_that_is_laid_in_the_others_place_while_the_pin_is_typed_hears_nothing_of_it";
+    pcscd::run(name, |pcscd| {
+        let (ours, other) = (opensk::key(Touch::AtOnce), opensk::key(Touch::AtOnce));
+        let mut laid = Some(vpcd::lay(card(&ours, Manners::default()), pcscd.port(0)).unwrap());
+        let mut device = open_only(&transport());
+        set_pin(device.as_mut()).unwrap();
+        let mut laid_then = None;
+        let before = cards_seen();
+        let mut user = Swaps(Some(|| {
+            drop(laid.take().unwrap().lift());
+            laid_then = Some(vpcd::lay(card(&other, Manners::default()), pcscd.port(0)).unwrap());
+            pcscd::wait_until("pcscd to see both", || cards_seen() >= before + 2);
+        }));
+        let (mut ceremony, cancel) = (MakeCredential::new(credential_request()), CancelToken::new());
+        let error = run(&mut ceremony, device.as_mut(), &mut user, &mut System, &cancel).unwrap_err();
+        drop(user);
+        assert_eq!(error, Error::Transport(TransportError::Gone));
+        assert_eq!(other.seen().commands, Vec::<Vec<u8>>::new());
+        assert_eq!(get_info(device.as_mut(), &cancel).unwrap_err(), Error::Transport(TransportError::Gone));
+    });
+}
+
+/// How many cards came to and went from the first reader.
+fn cards_seen() -> u32 {
+    let context = pcsc::Context::establish(pcsc::Scope::System).unwrap();
+    let name = context.list_readers_owned().unwrap().remove(0);
+    let mut states = [pcsc::ReaderState::new(name, pcsc::State::UNAWARE)];
+    context.get_status_change(Duration::ZERO, &mut states).unwrap();
+    states[0].event_count()
+}
+
+#[test]
+fn a_card_that_is_lifted_while_the_pin_is_asked_for_is_found_when_it_is_back() {
+    let name = "ceremonies::a_card_that_is_lifted_while_the_pin_is_asked_for_is_found_when_it_is_back";
+    pcscd::run(name, |pcscd| {
+        for laid_before_the_end in [true, false] {
+            let key = opensk::key(Touch::AtOnce);
+            let card_again = vpcd::lay(card(&key, Manners::default()), pcscd.port(0)).unwrap();
+            let transport = transport();
+            let mut device = open_only(&transport);
+            device.begin().unwrap();
+            set_pin(device.as_mut()).unwrap();
+            device.begin().unwrap();
+            get_info(device.as_mut(), &CancelToken::new()).unwrap();
+            let before = cards_seen();
+            let lifted = card_again.lift();
+            pcscd::wait_until("pcscd to see it gone", || cards_seen() > before);
+            let laid = if laid_before_the_end {
+                let laid = vpcd::lay_boxed(lifted, pcscd.port(0)).unwrap();
+                pcscd::wait_until("pcscd to see it back", || cards_seen() > before + 1);
+                device.end();
+                laid
+            } else {
+                device.end();
+                vpcd::lay_boxed(lifted, pcscd.port(0)).unwrap()
+            };
+            drop(device);
+            get_info(open_only(&transport).as_mut(), &CancelToken::new()).unwrap();
+            drop(laid.lift());
+            wait_for(&transport, 0);
+        }
+    });
 }
 
 #[test]
