@@ -11,6 +11,7 @@ use ctap_core::pin_uv_auth::Protocol;
 use ctap_core::transport::CancelToken;
 use ctap_core::{Error, Status};
 use fwp_cose::{PublicKey, SignatureAlgorithm, signature};
+use virtual_keys::hostile::Exchange;
 use virtual_keys::suite::{Plan, run as run_suite};
 
 #[test]
@@ -352,7 +353,8 @@ fn a_new_pin_that_is_too_short_for_the_device_is_not_sent() {
             with_info(command, response, |info| info.min_pin_length = Some(9))
         });
         assert_eq!(set_pin(&mut device, "12345678"), Err(Error::PinPolicy { min_code_points: 9 }), "{name}");
-        assert_eq!(device.commands.len(), 1, "{name}: getInfo only");
+        let sent: Vec<_> = device.commands.iter().map(|command| Exchange::of(command).unwrap()).collect();
+        assert_eq!(sent, [Exchange::GetInfo, Exchange::KeyAgreement], "{name}");
         set_pin(&mut device, "123456789").unwrap();
     }
 }
