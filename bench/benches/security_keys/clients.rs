@@ -16,7 +16,7 @@ use fwp_tests::programs::target_dir;
 use sha2::{Digest, Sha256};
 use virtual_keys::{OsRandom, Typist};
 
-use crate::{CHALLENGE, PIN, ROUNDS, RP_ID, open};
+use crate::{CHALLENGE, NODE, PIN, ROUNDS, RP_ID, open};
 
 /// The role of this program in which it is our client; the public key follows.
 pub(crate) const OURS: &str = "--ours";
@@ -58,7 +58,7 @@ fn succeeds(command: &mut Command) {
 pub(crate) fn serve() {
     let key = HEX.decode(std::env::args().nth(2).unwrap().as_bytes()).unwrap();
     let public_key = PublicKey::from_value(fwp_cose::cbor::decode(&key).unwrap()).unwrap();
-    let mut device = open();
+    let mut device = open(NODE);
     for line in stdin().lines().map_while(Result::ok) {
         let words: Vec<&str> = line.split(' ').collect();
         let ["assert", rp_id, challenge, pin, credential_id] = words[..] else { panic!("{line}") };
@@ -119,7 +119,7 @@ pub(crate) fn beside_others(made: &NewCredential) -> [Row; 2] {
     let mut ours = Client::start(Command::new(std::env::current_exe().unwrap()).args([OURS, &public_key]));
     let mut rust = Client::start(&mut Command::new(oracle()));
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/security_keys/python_fido2.py");
-    let mut python = Client::start(Command::new(python()).arg(script));
+    let mut python = Client::start(Command::new(python()).arg(script).arg(format!("/dev/hidraw{NODE}")));
     let id = HEX.encode(made.credential_id.as_bytes());
     let command = format!("assert {RP_ID} {} {PIN} {id}", HEX.encode(CHALLENGE));
     // The first one opens channels and imports modules.

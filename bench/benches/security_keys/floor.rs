@@ -14,6 +14,8 @@ use p256::ecdsa::{Signature, SigningKey, VerifyingKey};
 use p256::elliptic_curve::sec1::ToSec1Point;
 use sha2::{Digest, Sha256};
 
+use crate::BY_HEART;
+
 /// Which way a report goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
@@ -56,7 +58,7 @@ pub(crate) struct Bare {
 impl Bare {
     /// Plugs in a device that knows the exchange by heart.
     pub(crate) fn new(testbed: &mut Testbed, steps: &[Step]) -> Self {
-        let plugged = testbed.plug(&UsbDevice::key(1)).unwrap();
+        let plugged = testbed.plug(&UsbDevice::key(BY_HEART)).unwrap();
         let (to_player, asked) = channel();
         let (answers, from_player) = channel();
         let to_device = move |packet| {
@@ -77,7 +79,7 @@ impl Bare {
                 }
             }
         });
-        let node = File::options().read(true).write(true).open("/dev/hidraw1").unwrap();
+        let node = File::options().read(true).write(true).open(format!("/dev/hidraw{BY_HEART}")).unwrap();
         Self { node, steps: steps.to_vec(), _plugged: plugged }
     }
 

@@ -30,6 +30,11 @@ pub(crate) const PIN: &str = "123456";
 pub(crate) const RP_ID: &str = "bank.example";
 /// What is signed for is its SHA-256.
 pub(crate) const CHALLENGE: &[u8] = b"what is signed for";
+/// The node of the key, of the one whose packets are written down, and of the device that knows them by heart: each is
+/// another one, since libumockdev gives none out twice.
+pub(crate) const NODE: u8 = 1;
+const LOGGED: u8 = 0;
+pub(crate) const BY_HEART: u8 = 2;
 /// Set by mockdev in a process with libumockdev preloaded.
 const INSIDE: &str = "MOCKDEV_INSIDE";
 
@@ -45,20 +50,21 @@ fn main() {
         panic!("umockdev-wrapper (Debian package umockdev): {error}");
     }
     let mut port = Port { testbed: Testbed::new().unwrap(), plugged: None };
-    let key = opensk::key(Touch::AtOnce);
 
-    // Packets are written down once, with a PIN and a credential made before.
-    let log = Log::default();
-    port.plug_logged(&key, &log);
-    let mut device = open();
+    // The packets of one exchange are written down; with another key, since that costs time.
+    let (log, logged) = (Log::default(), opensk::key(Touch::AtOnce));
+    port.plug_logged(&logged, &log);
+    let mut device = open(LOGGED);
     let made = prepare_key(&mut device);
     log.lock().unwrap().clear();
     assert_with(&mut device, &made).unwrap();
     let exchange = floor::exchange(&log.lock().unwrap());
     drop(device);
-    port.unplug(&key);
+    port.unplug(&logged);
 
+    let key = opensk::key(Touch::AtOnce);
     port.plug(&key);
+    let made = prepare_key(&mut open(NODE));
     let beside = clients::beside_others(&made);
     print(
         "getAssertion with PIN, on the same OpenSK over CTAPHID, in turns; the floor is the other client",
@@ -79,14 +85,14 @@ struct Port {
 
 impl Port {
     fn plug(&mut self, key: &Key) {
-        let plugged = self.testbed.plug(&UsbDevice::key(0)).unwrap();
+        let plugged = self.testbed.plug(&UsbDevice::key(NODE)).unwrap();
         let Endpoint { packets_in, packets_out } = key.plug_in();
         self.testbed.connect(&plugged, move |packet| packets_in.send(packet), packets_out).unwrap();
         self.plugged = Some(plugged);
     }
 
     fn plug_logged(&mut self, key: &Key, log: &Log) {
-        let plugged = self.testbed.plug(&UsbDevice::key(0)).unwrap();
+        let plugged = self.testbed.plug(&UsbDevice::key(LOGGED)).unwrap();
         let Endpoint { packets_in, packets_out } = key.plug_in();
         let (to_key, from_key) = (Arc::clone(log), Arc::clone(log));
         let (sender, logged) = channel();
@@ -112,9 +118,9 @@ impl Port {
     }
 }
 
-/// Opens the key's node.
-pub(crate) fn open() -> UsbKey {
-    UsbKey::open(Path::new("/dev/hidraw0")).unwrap()
+/// Opens a key's node.
+pub(crate) fn open(node: u8) -> UsbKey {
+    UsbKey::open(Path::new(&format!("/dev/hidraw{node}"))).unwrap()
 }
 
 /// Sets the PIN and makes a credential.
@@ -156,7 +162,7 @@ fn assert_until(
 fn overhead(port: &mut Port, key: &Key, made: &NewCredential, exchange: &[floor::Step]) -> Row {
     let mut bare = floor::Bare::new(&mut port.testbed, exchange);
     let primitives = floor::Primitives::new();
-    let mut device = open();
+    let mut device = open(NODE);
     // A round of each that doesn't count: the first one opens the channel.
     assert_with(&mut device, made).unwrap();
     bare.run();
@@ -190,7 +196,7 @@ fn cancellations(key: &Key, made: &NewCredential) {
         [times[ROUNDS / 2], times[ROUNDS / 4], times[ROUNDS * 3 / 4]].map(|time| time.as_secs_f64() * 1e6)
     };
     let [key_alone, low, high] = over(&mut key.device());
-    let [median, from, to] = over(&mut open());
+    let [median, from, to] = over(&mut open(NODE));
     println!("\nCancel, from the request to the key's answer\n\n| | median (middle half) |\n|---|---|");
     println!("| over CTAPHID, at the next frame boundary | {median:.0} µs ({from:.0} - {to:.0}) |");
     println!("| the key's own, without a transport | {key_alone:.0} µs ({low:.0} - {high:.0}) |");
