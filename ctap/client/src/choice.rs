@@ -1,10 +1,11 @@
 //! Which of the keys is used.
 //!
 //! Every key that is there and usable is asked, each on a thread of its own: what it can do, and silently whether it holds
-//! the card's key. One that does is the one. Else those that may do are left: if there is one, that is it; of several
-//! the user touches one (authenticatorSelection, CTAP 2.1 section 6.9; a card that lies on a reader may answer it at once,
-//! since laying it there was the touch); where there is none we wait for one. Nothing here is decided on those threads:
-//! they report, and [`Choice`] decides on the thread that called [`Keys::choose`].
+//! the card's key. The one that says so is the one. Else those that may do are left: if there is one, that is it; of
+//! several the user touches one (authenticatorSelection, CTAP 2.1 section 6.9; a card that lies on a reader may answer it
+//! at once, since laying it there was the touch); where there is none we wait for one. A key can lie about what it holds,
+//! to be given the PIN of another: so of several that say that they are the one, the user chooses too. Nothing here is
+//! decided on those threads: they report, and [`Choice`] decides on the thread that called [`Keys::choose`].
 
 use crate::session::Session;
 use crate::slot::{ANSWERING, Slot, Use};
@@ -95,7 +96,7 @@ impl Keys {
             reports,
             contenders: BTreeMap::new(),
             threads: 0,
-            patience: Instant::now(),
+            patience: None,
             watch: None,
             shown: None,
         };
@@ -140,8 +141,8 @@ struct Choice<'a> {
     contenders: BTreeMap<KeyId, Contender>,
     /// How many threads have not reported yet.
     threads: usize,
-    /// Until when those that have not answered are waited for.
-    patience: Instant,
+    /// Until when one that has answered waits for those that have not.
+    patience: Option<Instant>,
     watch: Option<Watch>,
     shown: Option<Event>,
 }
@@ -155,12 +156,14 @@ struct Contender {
 enum State {
     /// It is being asked.
     Asked { until: Instant },
-    /// It is the one.
+    /// It was touched: it is the one.
+    Touched(Ready),
+    /// It says that it is the one.
     Holder(Ready),
     /// It may be.
     Candidate(Ready),
     /// It waits for the touch.
-    Blinking,
+    Blinking { holder: bool },
     /// It is not the one.
     Unfit(Unfit),
     /// It can't be used.
@@ -199,10 +202,10 @@ impl Choice<'_> {
             }
         }
         let answering = self.contenders.values().filter_map(|contender| match contender.state {
-            State::Asked { until } => Some([self.patience, until]),
+            State::Asked { until } => Some([Some(until), self.patience]),
             _ => None,
         });
-        match answering.flatten().filter(|until| *until > now).min() {
+        match answering.flatten().flatten().filter(|until| *until > now).min() {
             Some(until) => self.reports.recv_timeout(until.saturating_duration_since(now)).ok(),
             // It can't fail: this has a sender too.
             None => self.reports.recv().ok(),
@@ -254,9 +257,8 @@ impl Choice<'_> {
             let answer = ask(&asked, &wanted, &token);
             let _ = reporter.send(Report::Asked(asked.id(), answer));
         });
-        let now = Instant::now();
-        let state = started.map_or_else(State::Failed, |()| State::Asked { until: now + ANSWERING });
-        self.patience = now + PATIENCE;
+        let until = Instant::now() + ANSWERING;
+        let state = started.map_or_else(State::Failed, |()| State::Asked { until });
         self.contenders.insert(slot.id(), Contender { slot, cancel, state });
     }
 
@@ -274,16 +276,25 @@ impl Choice<'_> {
 
     /// Which key it is, if that is clear; else sees to it that it becomes so.
     fn decide(&mut self, user: &mut dyn User) -> Result<Option<KeyId>, Error> {
-        if let Some(id) = self.find(|state| matches!(state, State::Holder(_))) {
+        if let Some(id) = self.find(|state| matches!(state, State::Touched(_))) {
             return Ok(Some(id));
         }
+        let holders =
+            self.count(|state| matches!(state, State::Holder(_) | State::Blinking { holder: true }));
         let candidates = self.count(|state| matches!(state, State::Candidate(_)));
-        let choosing = self.is_any(|state| matches!(state, State::Blinking));
-        if !choosing {
-            let asking = self.is_any(|state| matches!(state, State::Asked { .. }));
-            if asking && (candidates == 0 || Instant::now() < self.patience) {
-                return Ok(None);
-            }
+        let choosing = self.is_any(|state| matches!(state, State::Blinking { .. }));
+        let asking = self.is_any(|state| matches!(state, State::Asked { .. }));
+        let none_yet = !choosing && holders + candidates == 0;
+        let is_patient = self.is_patient(holders + candidates);
+        if asking && (none_yet || is_patient) {
+            return Ok(None);
+        }
+        if holders == 1
+            && let Some(id) = self.find(|state| matches!(state, State::Holder(_)))
+        {
+            return Ok(Some(id));
+        }
+        if !choosing && holders == 0 {
             if candidates == 1 {
                 return Ok(self.find(|state| matches!(state, State::Candidate(_))));
             }
@@ -298,13 +309,23 @@ impl Choice<'_> {
             self.watch()?;
             return self.decide(user);
         }
-        if choosing || candidates > 0 {
-            self.show(user, Event::ChoiceWanted);
-            self.blink();
-        } else {
+        if none_yet {
             self.show(user, self.another_wanted());
+        } else {
+            self.show(user, Event::ChoiceWanted);
+            self.blink(holders > 0);
         }
         Ok(None)
+    }
+
+    /// Whether those that have answered, so many, wait for the others yet. Keys that come and go meanwhile prolong nothing.
+    fn is_patient(&mut self, answered: usize) -> bool {
+        if answered == 0 {
+            self.patience = None;
+            return false;
+        }
+        let now = Instant::now();
+        now < *self.patience.get_or_insert(now + PATIENCE)
     }
 
     /// What keeps a key from being asked, which might be the one.
@@ -326,17 +347,16 @@ impl Choice<'_> {
             .map_or(Event::DeviceWanted, Event::OtherDeviceWanted)
     }
 
-    /// Has every candidate wait for a touch.
-    fn blink(&mut self) {
-        let candidates: Vec<_> = self
-            .contenders
-            .iter_mut()
-            .filter(|(_, contender)| matches!(contender.state, State::Candidate(_)))
-            .filter_map(|(id, contender)| match std::mem::replace(&mut contender.state, State::Blinking) {
-                State::Candidate(ready) => Some((*id, ready, contender.cancel.clone())),
-                _ => None,
-            })
-            .collect();
+    /// Has every candidate wait for a touch, or, if `holder`, every one that says that it is the one.
+    fn blink(&mut self, holder: bool) {
+        let mut candidates = Vec::new();
+        for (id, contender) in &mut self.contenders {
+            match std::mem::replace(&mut contender.state, State::Blinking { holder }) {
+                State::Holder(ready) if holder => candidates.push((*id, ready, contender.cancel.clone())),
+                State::Candidate(ready) if !holder => candidates.push((*id, ready, contender.cancel.clone())),
+                state => contender.state = state,
+            }
+        }
         for (id, mut ready, cancel) in candidates {
             let started = self.start(move |reporter| {
                 let since = Instant::now();
@@ -353,9 +373,12 @@ impl Choice<'_> {
         self.threads -= 1;
         let Some(contender) = self.contenders.get_mut(&id) else { return };
         contender.state = match result {
-            Ok(()) => State::Holder(ready),
+            Ok(()) => State::Touched(ready),
             // The user is still to choose: it goes on blinking.
-            Err(Error::Timeout) if after >= SHORTEST_TOUCH => State::Candidate(ready),
+            Err(Error::Timeout) if after >= SHORTEST_TOUCH => match contender.state {
+                State::Blinking { holder: true } => State::Holder(ready),
+                _ => State::Candidate(ready),
+            },
             Err(error) => State::after(error),
         };
     }
@@ -376,12 +399,14 @@ impl Choice<'_> {
     fn take(&mut self, id: KeyId) -> Result<Chosen, Error> {
         let contender = self.contenders.remove(&id);
         match contender.map(|contender| (contender.slot, contender.state)) {
-            Some((slot, State::Holder(ready) | State::Candidate(ready))) => Ok(Chosen {
-                id,
-                description: slot.description().clone(),
-                info: ready.info,
-                device: Box::new(ready.session),
-            }),
+            Some((slot, State::Touched(ready) | State::Holder(ready) | State::Candidate(ready))) => {
+                Ok(Chosen {
+                    id,
+                    description: slot.description().clone(),
+                    info: ready.info,
+                    device: Box::new(ready.session),
+                })
+            }
             _ => Err(TransportError::Gone.into()),
         }
     }

@@ -6,7 +6,7 @@ mod common;
 use common::*;
 use ctap_client::{KeyId, Wanted};
 use ctap_core::ceremony::{Event, Unfit, run};
-use ctap_core::messages::{CommandCode, CredProtect, Request};
+use ctap_core::messages::{CommandCode, CredProtect, GetAssertionResponse, Request, Response};
 use ctap_core::transport::{CancelToken, Device, KeepaliveStatus, TransportError};
 use ctap_core::{Error, Status};
 use std::sync::Arc;
@@ -205,6 +205,36 @@ fn several_keys_that_can_not_be_asked_silently_are_chosen_from_by_touch() {
     assert_eq!(choosing.end().unwrap().description.id, id);
 }
 
+/// Whoever is asked for a key learns its name, and can say that it has it: such a one must not get the PIN of the real one.
+#[test]
+fn of_two_keys_that_both_say_that_they_are_the_one_the_user_chooses() {
+    for liar_first in [true, false] {
+        let (ports, (holding, credential)) = (Ports::new(), enrolled());
+        let claim = GetAssertionResponse {
+            credential: Some(credential.credential_id.clone()),
+            auth_data: credential.attestation_object.auth_data[..32].iter().copied().chain([0; 5]).collect(),
+            signature: vec![1; 70],
+            user: None,
+            number_of_credentials: None,
+        };
+        let claims: Answer =
+            Arc::new(move |command| (command[0] == CommandCode::GetAssertion.byte()).then(|| claim.encode()));
+        let (liar, other) = (opensk(), opensk());
+        let lying = Plugged { answer: Some(claims), ..Plugged::new(&liar) };
+        let (lying, slow) = if liar_first { (Some(lying), None) } else { (None, Some(lying)) };
+        lying.map(|lying| ports.plug(lying));
+        let id = ports.plug_in(&holding);
+        slow.map(|lying| ports.plug(lying));
+        ports.plug_in(&other);
+        let choosing = Choosing::begin(&ports.keys(), holder(&credential));
+        assert_eq!(choosing.told(), Event::ChoiceWanted);
+        assert!(holding.wait_until_blinking() && liar.wait_until_blinking());
+        assert_eq!(other.seen().blinked, 0, "the one that says that it has not got it");
+        assert!(holding.touch());
+        assert_eq!(choosing.end().unwrap().description.id, id);
+    }
+}
+
 #[test]
 fn cancelling_ends_it_at_once_in_all_devices() {
     let (ports, keys) = (Ports::new(), [opensk(), opensk(), opensk()]);
@@ -300,6 +330,29 @@ fn a_key_that_does_not_answer_does_not_keep_others_from_being_used() {
     assert_eq!(chosen.description.id, id);
     let log = ports.log();
     assert_eq!((log.opened, log.closed), (2, 1), "the other was told to stop");
+}
+
+#[test]
+fn mute_keys_that_come_and_go_without_end_do_not_keep_another_from_being_used() {
+    let (ports, good, mute) = (Ports::new(), opensk(), opensk());
+    let choosing = Choosing::begin(&ports.keys(), Wanted::Any);
+    assert_eq!(choosing.told(), Event::DeviceWanted);
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let plug_mute = || ports.plug(Plugged { mute: true, ..Plugged::new(&mute) });
+    let mut last = plug_mute();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(std::sync::atomic::Ordering::SeqCst) {
+                std::thread::sleep(std::time::Duration::from_millis(100));
+                // One is always there.
+                ports.pull_out(&std::mem::replace(&mut last, plug_mute()));
+            }
+        });
+        let id = ports.plug_in(&good);
+        let chosen = choosing.result();
+        stop.store(true, std::sync::atomic::Ordering::SeqCst);
+        assert_eq!(chosen.expect("an end of the choice").unwrap().description.id, id);
+    });
 }
 
 #[test]

@@ -304,7 +304,12 @@ impl Choosing {
     }
 
     pub fn end(&self) -> Result<Chosen, Error> {
-        self.result.recv_timeout(SOON).expect("an end of the choice")
+        self.result().expect("an end of the choice")
+    }
+
+    /// The end, if it comes soon.
+    pub fn result(&self) -> Option<Result<Chosen, Error>> {
+        self.result.recv_timeout(SOON).ok()
     }
 
     /// Nothing has come of it for a while.
