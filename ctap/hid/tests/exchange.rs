@@ -173,6 +173,28 @@ mockdev::test! {
         player.join().unwrap();
     }
 
+    fn hundreds_of_opened_keys_leave_no_file_open() {
+        let (mut testbed, key, player) = played_key(|player| {
+            while let Some((command, _)) = player.receive() {
+                match command {
+                    Command::CBOR => player.send(Command::KEEPALIVE, &[2]),
+                    _ => player.send(Command::CBOR, &[0x2d]),
+                }
+            }
+        });
+        let files = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+        drop(open_the_key());
+        let before = files();
+        for _ in 0..200 {
+            let cancel = CancelToken::new();
+            let result = open_the_key().transact(COMMAND, &mut |_| cancel.cancel(), &cancel);
+            assert_eq!(result, Ok(vec![0x2d]));
+        }
+        assert_eq!(files(), before);
+        testbed.unplug(key).unwrap();
+        player.join().unwrap();
+    }
+
     fn nothing_is_sent_once_it_is_cancelled() {
         let (_testbed, _key, player) = played_key(|player| {
             assert_eq!(player.receive_for(Duration::from_millis(500)), None);

@@ -10,6 +10,8 @@ use std::time::Duration;
 const PID_FILE: &str = "/run/pcscd/pcscd.pid";
 /// The most states that pcsc-lite takes at once, which is the most readers that it knows.
 const MAX_STATES: usize = 16;
+/// How often readers that change while they are looked at are looked at again.
+const MAX_LOOKS: u32 = 8;
 /// The longest reader's name that is shown, in characters.
 const MAX_NAME: usize = 64;
 
@@ -51,6 +53,17 @@ impl Reader {
 
 /// The readers that there are, with their states now.
 pub(crate) fn readers(context: &Context) -> Result<Vec<Reader>, Error> {
+    let mut looks = 1;
+    loop {
+        match look(context) {
+            // One of them left between being listed and being looked at.
+            Err(Error::UnknownReader) if looks < MAX_LOOKS => looks += 1,
+            result => return result,
+        }
+    }
+}
+
+fn look(context: &Context) -> Result<Vec<Reader>, Error> {
     let mut states: Vec<_> = context
         .list_readers_owned()?
         .into_iter()

@@ -39,17 +39,9 @@ impl NfcWatcher {
     }
 
     fn look(&self) -> Result<(Vec<Reader>, Vec<Seen>), TransportError> {
-        loop {
-            match readers(&self.context) {
-                Ok(readers) => {
-                    let seen = readers.iter().map(|reader| self.seen(reader)).collect();
-                    return Ok((readers, seen));
-                }
-                // One of them left between being listed and being looked at.
-                Err(Error::UnknownReader) => {}
-                Err(error) => return Err(of_service(error)),
-            }
-        }
+        let readers = readers(&self.context).map_err(of_service)?;
+        let seen = readers.iter().map(|reader| self.seen(reader)).collect();
+        Ok((readers, seen))
     }
 
     fn seen(&self, reader: &Reader) -> Seen {

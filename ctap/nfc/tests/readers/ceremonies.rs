@@ -261,7 +261,6 @@ fn a_card_that_is_laid_in_the_others_place_while_the_pin_is_typed_hears_nothing_
         }));
         let (mut ceremony, cancel) = (MakeCredential::new(credential_request()), CancelToken::new());
         let error = run(&mut ceremony, device.as_mut(), &mut user, &mut System, &cancel).unwrap_err();
-        drop(user);
         assert_eq!(error, Error::Transport(TransportError::Gone));
         assert_eq!(other.seen().commands, Vec::<Vec<u8>>::new());
         assert_eq!(get_info(device.as_mut(), &cancel).unwrap_err(), Error::Transport(TransportError::Gone));
