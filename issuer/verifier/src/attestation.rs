@@ -1,7 +1,9 @@
 //! Enrollment at the bank (protocol section 8): is the new FIDO key one that an authenticator made for this offer?
 
-use crate::authenticator_data::AuthenticatorData;
+use crate::authenticator_data::{AttestedCredential, AuthenticatorData};
+use crate::certificate::{self, CertificateError, check_certificates};
 use crate::error::Refusal;
+use crate::maker::{MakerChain, Vouched};
 use crate::signature;
 use fwp::enrollment::{Attestation, Offer};
 use fwp_cose::cbor::{Value, decode};
@@ -20,15 +22,19 @@ pub struct AttestedKey {
     pub aaguid: [u8; 16],
     /// The signature counter at the start.
     pub sign_count: u32,
+    /// Who vouches for all this.
+    pub vouched: Vouched,
 }
 
-/// Checks the attestation of a key that was made for `offer`: packed self attestation (WebAuthn section 8.2) over the
-/// enrollment's client data hash, by a user who was present and verified.
+/// Checks the attestation of a key that was made for `offer`: packed (WebAuthn section 8.2), with certificates or without,
+/// over the enrollment's client data hash, by a user who was present and verified. Whether a maker that the bank knows is
+/// behind the certificates, [`AttestedKey::check_maker`] says; without that call, a key with certificates has shown no more
+/// than one without.
 ///
 /// # Errors
 /// [`Refusal::Challenge`], [`Refusal::RpId`], [`Refusal::AttestationForm`], [`Refusal::AttestationFormat`],
 /// [`Refusal::AuthenticatorData`], [`Refusal::UserNotPresent`], [`Refusal::UserNotVerified`],
-/// [`Refusal::AttestedCredential`], [`Refusal::AttestedAlgorithm`], [`Refusal::Signature`].
+/// [`Refusal::AttestedCredential`], [`Refusal::AttestedAlgorithm`], [`Refusal::Certificate`], [`Refusal::Signature`].
 pub fn verify_attestation(attestation: &Attestation, offer: &Offer) -> Result<AttestedKey, Refusal> {
     if !bool::from(attestation.challenge.ct_eq(&offer.challenge)) {
         return Err(Refusal::Challenge);
@@ -54,44 +60,79 @@ pub fn verify_attestation(attestation: &Attestation, offer: &Offer) -> Result<At
     if !offer.algorithms.contains(&key.algorithm) {
         return Err(Refusal::AttestedAlgorithm);
     }
-    // WebAuthn section 8.2, self attestation: alg is the key's, and the key itself signs.
-    if object.algorithm != key.algorithm.id() {
-        return Err(SignatureError::KeyMismatch.into());
-    }
-    let mut message = object.auth_data;
-    message.extend_from_slice(&offer.client_data_hash());
-    signature::verify(key.algorithm, &key.public_key, &message, &object.signature)?;
+    let hash = offer.client_data_hash();
+    let vouched = object.statement.verify(&key, &[&object.auth_data, hash.as_slice()].concat())?;
     Ok(AttestedKey {
         public_key: key.public_key,
         algorithm: key.algorithm,
         aaguid: key.aaguid,
         sign_count: stated.sign_count,
+        vouched,
     })
 }
 
-/// The parts of a packed self attestation.
+/// An attestation object (section 6.5.4) of the format `packed`.
 struct AttestationObject {
     auth_data: Vec<u8>,
-    algorithm: i64,
-    signature: Vec<u8>,
+    statement: Statement,
 }
 
 impl AttestationObject {
     fn parse(cbor: &[u8]) -> Result<Self, Refusal> {
         let mut object = Members::of(decode(cbor).map_err(|_| Refusal::AttestationForm)?)?;
         let format = object.take("fmt")?;
-        let mut statement = Members::of(object.take("attStmt")?)?;
+        let statement = Members::of(object.take("attStmt")?)?;
         let Value::Bytes(auth_data) = object.take("authData")? else { return Err(Refusal::AttestationForm) };
         object.finish(Refusal::AttestationForm)?;
         if format != Value::from("packed") {
             return Err(Refusal::AttestationFormat);
         }
-        let algorithm = statement.take("alg")?.as_i64().ok_or(Refusal::AttestationForm)?;
-        let Value::Bytes(signature) = statement.take("sig")? else { return Err(Refusal::AttestationForm) };
-        // x5c would make it another kind of attestation.
-        statement.finish(Refusal::AttestationFormat)?;
-        Ok(Self { auth_data, algorithm, signature })
+        Ok(Self { auth_data, statement: Statement::read(statement)? })
     }
+}
+
+/// A packed attestation statement (section 8.2).
+struct Statement {
+    algorithm: i64,
+    signature: Vec<u8>,
+    /// None in a self attestation.
+    x5c: Option<Vec<Vec<u8>>>,
+}
+
+impl Statement {
+    fn read(mut members: Members) -> Result<Self, Refusal> {
+        let algorithm = members.take("alg")?.as_i64().ok_or(Refusal::AttestationForm)?;
+        let Value::Bytes(signature) = members.take("sig")? else { return Err(Refusal::AttestationForm) };
+        let x5c = members.take_optional("x5c").map(certificates).transpose()?;
+        // ecdaaKeyId would make it another kind of attestation, which WebAuthn has given up.
+        members.finish(Refusal::AttestationFormat)?;
+        Ok(Self { algorithm, signature, x5c })
+    }
+
+    /// Verifies the signature over authData and the client data hash, by the new key or by the attestation key.
+    fn verify(self, key: &AttestedCredential, message: &[u8]) -> Result<Vouched, Refusal> {
+        let Some(x5c) = self.x5c else {
+            if self.algorithm != key.algorithm.id() {
+                return Err(SignatureError::KeyMismatch.into());
+            }
+            signature::verify(key.algorithm, &key.public_key, message, &self.signature)?;
+            return Ok(Vouched::ByItself);
+        };
+        check_certificates(&x5c, &key.aaguid)?;
+        let chain = MakerChain::new(x5c);
+        let leaf = chain.leaf().ok_or(CertificateError::Count { found: 0 })?;
+        certificate::verify_signature(leaf, self.algorithm, message, &self.signature)?;
+        Ok(Vouched::ByMaker(chain))
+    }
+}
+
+fn certificates(x5c: Value) -> Result<Vec<Vec<u8>>, Refusal> {
+    let Value::Array(certificates) = x5c else { return Err(Refusal::AttestationForm) };
+    let bytes = |value| match value {
+        Value::Bytes(bytes) => Ok(bytes),
+        _ => Err(Refusal::AttestationForm),
+    };
+    certificates.into_iter().map(bytes).collect()
 }
 
 /// The members of a map with text keys, taken out one by one.
@@ -106,7 +147,11 @@ impl Members {
     }
 
     fn take(&mut self, name: &str) -> Result<Value, Refusal> {
-        self.0.remove(&Value::from(name)).ok_or(Refusal::AttestationForm)
+        self.take_optional(name).ok_or(Refusal::AttestationForm)
+    }
+
+    fn take_optional(&mut self, name: &str) -> Option<Value> {
+        self.0.remove(&Value::from(name))
     }
 
     fn finish(self, refusal: Refusal) -> Result<(), Refusal> {

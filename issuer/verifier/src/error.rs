@@ -1,5 +1,7 @@
 //! Why a payment or an enrollment is refused.
 
+use crate::certificate::CertificateError;
+use crate::maker::MakerError;
 use fwp::authorization::{EsadError, SadError};
 use fwp::json::{FieldError, FieldProblem};
 use fwp_cose::SignatureError;
@@ -126,8 +128,8 @@ pub enum Refusal {
         "the attestation object is not CBOR with fmt, attStmt and authData as WebAuthn section 6.5.4 says"
     )]
     AttestationForm,
-    /// Another attestation statement format than `packed` without certificates.
-    #[error("the attestation statement is not packed self attestation")]
+    /// Another attestation statement format than `packed`, or one with members that `packed` does not have.
+    #[error("the attestation statement is not of the format packed, with alg, sig and at most x5c")]
     AttestationFormat,
     /// The attestation is not over the challenge of an open offer.
     #[error("the challenge is not that of an open offer; ask for a new one")]
@@ -138,6 +140,12 @@ pub enum Refusal {
     /// The key's algorithm is none of the offer's.
     #[error("the key's algorithm is none of those that were offered")]
     AttestedAlgorithm,
+    /// The certificates of the attestation are not as WebAuthn section 8.2.1 says.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// No maker that the bank knows vouches for the key.
+    #[error(transparent)]
+    Maker(#[from] MakerError),
 }
 
 impl Refusal {
@@ -184,6 +192,8 @@ impl Refusal {
             Self::Challenge => "challenge",
             Self::AttestedCredential => "attested-credential",
             Self::AttestedAlgorithm => "attested-algorithm",
+            Self::Certificate(error) => error.code(),
+            Self::Maker(error) => error.code(),
         }
     }
 }

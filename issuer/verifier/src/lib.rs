@@ -10,6 +10,7 @@
 //! | [`authenticator_data`], [`mod@signature`] | what the authenticator said and signed | step 10.4 |
 //! | [`booking`] | replay, idempotency, uniqueness, booking: one transaction | step 10.5 |
 //! | [`attestation`] | is a new FIDO key good for cards? | section 5 |
+//! | [`certificate`], [`maker`] | the certificates of its attestation, and whether they lead to a maker's root | |
 //! | [`error`] | why the answer is no | |
 //!
 //! A bank does for every delivery:
@@ -36,9 +37,11 @@
 pub mod attestation;
 pub mod authenticator_data;
 pub mod booking;
+pub mod certificate;
 pub mod decrypt;
 pub mod error;
 pub mod issuer_key;
+pub mod maker;
 pub mod psp;
 pub mod signature;
 pub mod terms;
@@ -48,5 +51,6 @@ pub use attestation::{AttestedKey, verify_attestation};
 pub use booking::{Answer, Delivery, Reply, Retention, SettleError, settle};
 pub use error::Refusal;
 pub use issuer_key::{IssuerKey, IssuerKeyError, KeyRing};
+pub use maker::{AttestationRoots, Vouched};
 pub use terms::{NetworkTerms, Terms};
 pub use verified::{Unchecked, Verified, open_and_verify, verify};
