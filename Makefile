@@ -33,7 +33,9 @@ demo:
 
 test: setup-test lint
 	$(CARGO) build --workspace --all-targets --locked
+	rm -rf $${CARGO_TARGET_DIR:-target}/ceremonies
 	$(CARGO) test --workspace --locked
+	$(CARGO) run --quiet --locked --package virtual-keys --bin ceremony-table
 	scripts/demo.sh
 	KEY=nfc scripts/demo.sh
 
@@ -42,6 +44,7 @@ lint: format deny
 
 format:
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path tests/oracle/Cargo.toml --check
 
 deny:
 	@scripts/deny.sh

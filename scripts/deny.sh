@@ -16,7 +16,9 @@ else
   fi
 fi
 
-"$deny" --locked --log-level error check bans licenses sources
+for manifest in Cargo.toml tests/oracle/Cargo.toml; do
+  "$deny" --locked --log-level error --manifest-path "$manifest" check bans licenses sources
+done
 
 database=$(mktemp)
 trap 'rm -f "$database"' EXIT

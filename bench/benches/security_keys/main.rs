@@ -67,7 +67,7 @@ fn main() {
     let made = prepare_key(&mut open(NODE));
     let beside = clients::beside_others(&made);
     print(
-        "getAssertion with PIN, on the same OpenSK over CTAPHID, in turns; the floor is the other client",
+        "getInfo, attempts left, getAssertion with PIN, verified; on the same OpenSK over CTAPHID, in turns; the floor is the other client",
         &beside,
     );
     let overhead = overhead(&mut port, &key, &made, &exchange);

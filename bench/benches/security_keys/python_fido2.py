@@ -1,9 +1,10 @@
-"""python-fido2 as a client of the hidraw node in argv[1]: "assert RP_ID CHALLENGE PIN CREDENTIAL_ID" on a line of standard input, in hex."""
+"""python-fido2 as a client of the hidraw node in argv[1]: "pay RP_ID CHALLENGE PIN CREDENTIAL_ID PUBLIC_KEY" on a line of standard input, in hex."""
 
 import json
 import sys
 from hashlib import sha256
 
+from fido2.cose import ES256
 from fido2.ctap2 import ClientPin, Ctap2
 from fido2.hid import CtapHidDevice, open_connection
 from fido2.hid.base import HidDescriptor
@@ -12,9 +13,12 @@ from fido2.hid.base import HidDescriptor
 descriptor = HidDescriptor(sys.argv[1], 0, 0, 64, 64, None, None)
 ctap = Ctap2(CtapHidDevice(descriptor, open_connection(descriptor)))
 for line in sys.stdin:
-    _, rp_id, challenge, pin, credential_id = line.split()
+    _, rp_id, challenge, pin, credential_id, point = line.split()
     client_data_hash = sha256(bytes.fromhex(challenge)).digest()
+    point = bytes.fromhex(point)
+    ctap.get_info()
     client_pin = ClientPin(ctap)
+    retries, _ = client_pin.get_pin_retries()
     token = client_pin.get_pin_token(pin, ClientPin.PERMISSION.GET_ASSERTION, rp_id)
     assertion = ctap.get_assertion(
         rp_id,
@@ -23,4 +27,6 @@ for line in sys.stdin:
         pin_uv_param=client_pin.protocol.authenticate(token, client_data_hash),
         pin_uv_protocol=client_pin.protocol.VERSION,
     )
-    print(json.dumps({"signature": assertion.signature.hex()}), flush=True)
+    key = ES256({1: 2, 3: -7, -1: 1, -2: point[1:33], -3: point[33:]})
+    assertion.verify(client_data_hash, key)
+    print(json.dumps({"retries": retries, "signature": assertion.signature.hex()}), flush=True)

@@ -4,9 +4,14 @@
 //! * `info`, `retries`
 //! * `make RP_ID CHALLENGE PIN`, `assert RP_ID CHALLENGE PIN CREDENTIAL_ID`, with CHALLENGE and CREDENTIAL_ID in hex; what is
 //!   signed for is SHA-256(CHALLENGE)
+//! * `pay RP_ID CHALLENGE PIN CREDENTIAL_ID PUBLIC_KEY`: what a wallet has to do, from getInfo over the attempts that are left to
+//!   the verified signature; PUBLIC_KEY is the point on P-256 (SEC 1), in hex
 #![forbid(unsafe_code)]
 
+use ctap_hid_fido2::fidokey::get_assertion::get_assertion_params::Assertion;
 use ctap_hid_fido2::fidokey::{FidoKeyHid, GetAssertionArgsBuilder, MakeCredentialArgsBuilder};
+use ctap_hid_fido2::public_key::{PublicKey, PublicKeyType};
+use ctap_hid_fido2::verifier::verify_assertion;
 use ctap_hid_fido2::{Cfg, FidoKeyHidFactory};
 use data_encoding::HEXLOWER_PERMISSIVE as HEX;
 use serde_json::{Value, json};
@@ -54,20 +59,39 @@ fn answer(key: &FidoKeyHid, line: &str) -> Result<Value, Box<dyn Error>> {
             })
         }
         ["assert", rp_id, challenge, pin, credential_id] => {
-            let challenge = HEX.decode(challenge.as_bytes())?;
-            let credential_id = HEX.decode(credential_id.as_bytes())?;
-            let arguments = GetAssertionArgsBuilder::new(rp_id, &challenge)
-                .pin(pin)
-                .credential_id(&credential_id)
-                .build();
-            let assertions = key.get_assertion_with_args(&arguments)?;
-            let assertion = assertions.first().ok_or("no assertion")?;
+            let assertion = assertion(key, rp_id, challenge, pin, credential_id)?;
             json!({
                 "authData": HEX.encode(&assertion.auth_data),
                 "signature": HEX.encode(&assertion.signature),
                 "signCount": assertion.sign_count,
             })
         }
+        ["pay", rp_id, challenge, pin, credential_id, public_key] => {
+            key.get_info()?;
+            let retries = key.get_pin_retries()?;
+            let assertion = assertion(key, rp_id, challenge, pin, credential_id)?;
+            let point = HEX.decode(public_key.as_bytes())?;
+            let public_key = PublicKey::with_der(&point, PublicKeyType::Ecdsa256);
+            let challenge = HEX.decode(challenge.as_bytes())?;
+            if !verify_assertion(rp_id, &public_key, &challenge, &assertion) {
+                return Err("the signature does not verify".into());
+            }
+            json!({"retries": retries, "signature": HEX.encode(&assertion.signature)})
+        }
         _ => return Err(format!("no such command: {line}").into()),
     })
+}
+
+fn assertion(
+    key: &FidoKeyHid,
+    rp_id: &str,
+    challenge: &str,
+    pin: &str,
+    credential_id: &str,
+) -> Result<Assertion, Box<dyn Error>> {
+    let challenge = HEX.decode(challenge.as_bytes())?;
+    let credential_id = HEX.decode(credential_id.as_bytes())?;
+    let arguments =
+        GetAssertionArgsBuilder::new(rp_id, &challenge).pin(pin).credential_id(&credential_id).build();
+    Ok(key.get_assertion_with_args(&arguments)?.into_iter().next().ok_or("no assertion")?)
 }
