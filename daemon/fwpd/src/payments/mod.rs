@@ -1,9 +1,10 @@
 //! Payments as objects. Their life is decided by [`fwp_wallet::payment`]; `life` does what it wants done, `signing` makes
-//! the authorization.
+//! the authorization, `witness` knows whether there may be one that nobody got.
 
 mod life;
 mod outcome;
 mod signing;
+mod witness;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;

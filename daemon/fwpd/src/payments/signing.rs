@@ -11,6 +11,7 @@ use fwp_store::{Changes, Durability};
 use fwp_wallet::{Approved, Authorizable, Card};
 
 use super::Payment;
+use super::witness::Signature;
 use crate::authenticators::{Piggyback, Platform, Source};
 use crate::ceremonies::{Stage, Subject, conduct, refusal};
 use crate::interrupts::Interrupts;
@@ -23,7 +24,8 @@ const DRAWS: usize = 4;
 /// Ties, signs and seals.
 ///
 /// # Errors
-/// `CardTied`; what a ceremony fails with; the request is not tied to the card by this then.
+/// `CardTied`; what a ceremony fails with; the request is not tied to the card by this then, unless the authenticator may have
+/// signed all the same: it was pulled out before it answered, say.
 pub(super) async fn sign(
     wallet: &Wallet,
     payment: &Payment,
@@ -43,14 +45,17 @@ pub(super) async fn sign(
             (Piggyback::default(), kept.map(|_| ()))
         }
     };
+    let signature = Signature::default();
     let signed = match kept {
-        Ok(()) => sign_tied(wallet, payment, &authorizable, &piggyback, interrupts).await,
+        Ok(()) => sign_tied(wallet, payment, &authorizable, &piggyback, &signature, interrupts).await,
         Err(error) => Err(error),
     };
     let signed = piggyback.explain(signed);
     let mut changes = payment.changes.borrow_mut();
     piggyback.add_lazy(&mut changes);
-    if signed.is_err() && wallet.holdings.ledger()?.release(&authorizable) && piggyback.is_committed() {
+    // What may have been signed stays tied, even though nobody got it from here: others may have overheard the key.
+    let lets_go = signed.is_err() && !signature.may_exist();
+    if lets_go && wallet.holdings.ledger()?.release(&authorizable) && piggyback.is_committed() {
         let entry = authorizable.ledger_entry();
         changes.remove_ledger(&entry.payee_host, &entry.request_id);
     }
@@ -79,6 +84,7 @@ async fn sign_tied(
     payment: &Payment,
     authorizable: &Authorizable,
     piggyback: &Piggyback,
+    signature: &Signature,
     interrupts: &mut Interrupts,
 ) -> Result<FwpAssertion, Error> {
     let internal = |text: String| Error::new(ErrorName::Internal, text);
@@ -95,9 +101,10 @@ async fn sign_tied(
     // SAD (section 4.3): authenticatorGetAssertion over SHA-256(AD).
     let request = assertion_request(card, data.client_data_hash())?;
     let source = authenticator_of(wallet, card, &request, piggyback).await?;
+    let signature = signature.clone();
     let work = move |stage: &mut Stage| {
         let mut device = source.open(stage)?.device;
-        assert(stage, &mut *device, &request).map_err(|error| refusal(&error))
+        assert(stage, &mut signature.seen_by(&mut *device), &request).map_err(|error| refusal(&error))
     };
     let subject = Subject {
         rp_id: Some(card.credential().rp_id.as_str().to_owned()),
