@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use fwp_dbus::interfaces::BUS_NAME;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use zbus::connection::Builder;
 use zbus::fdo::RequestNameFlags;
 use zbus::message::Type;
@@ -79,7 +79,7 @@ impl Daemon {
             callers: Callers::default(),
             keys: SecurityKeys::new(),
             watchers: Watchers::default(),
-            seats_changed: Notify::new(),
+            seats_changed: watch::Sender::new(()),
         });
         let wallets = Rc::new(Wallets::new(Rc::clone(&context)));
         Self { context, wallets }
@@ -169,7 +169,7 @@ impl Daemon {
         let header = message.header();
         if seats::is_change(message) {
             // Whoever sent it: it is no more than a reason to look.
-            self.context.seats_changed.notify_waiters();
+            self.context.seats_changed.send_replace(());
             self.context.watchers.look();
             return;
         }

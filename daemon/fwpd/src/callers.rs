@@ -120,6 +120,13 @@ impl Callers {
         Watch { watches: Rc::clone(&self.watches), number }
     }
 
+    /// Interrupts everything that is watched: the daemon ends.
+    pub(crate) fn interrupt_all(&self, reason: &Error) {
+        for watched in self.watches.borrow().iter() {
+            watched.interrupter.interrupt(reason.clone());
+        }
+    }
+
     /// The connection ended.
     pub(crate) fn forget(&self, sender: &OwnedUniqueName) -> Option<Uid> {
         for watched in self.watches.borrow().iter().filter(|watched| watched.name == *sender) {

@@ -47,23 +47,26 @@ pub(crate) async fn conduct<T: Send + 'static>(
     agent: &Agent,
     interrupts: &mut Interrupts,
 ) -> Result<T, Error> {
-    let cancel = CancelToken::new();
+    // Also if nobody waits for this any more: a device that goes on would wait for a touch that nobody asked for.
+    let cancel = CancelOnDrop(CancelToken::new());
     let (wishes, mut wanted) = mpsc::unbounded_channel();
     let end: End = Arc::default();
+    // From before the first look at seats on, so that no change goes by between two turns of the loop.
+    let mut seats_changed = wallet.context.seats_changed.subscribe();
     let (dismisser, mut dismissals) = self::interrupts();
     let _dismissible = agent.dismissible(dismisser);
     let mut thread = tokio::task::spawn_blocking({
         let mut stage = Stage {
             wishes: Wishes { wishes, end: Arc::clone(&end) },
-            cancel: cancel.clone(),
+            cancel: cancel.0.clone(),
             purpose: "use",
         };
         move || work(&mut stage)
     });
     let mut shown = Shown::default();
-    let (mut seat, mut told) = (None::<String>, None);
+    // As long as no authenticator is, security keys are asked for, and wait for the touch that chooses.
+    let (mut held, mut told) = (None::<Option<String>>, None);
     loop {
-        let seats_changed = wallet.context.seats_changed.notified();
         let wish = tokio::select! {
             biased;
             reason = interrupts.next() => {
@@ -74,17 +77,21 @@ pub(crate) async fn conduct<T: Send + 'static>(
                 set_end(&end, reason);
                 None
             }
-            () = seats_changed => {
+            result = &mut thread => return finish(result, &end),
+            wish = wanted.recv() => wish,
+            // The last, so that however often that is told, the rest goes on. Its sender lives as long as the context.
+            _ = seats_changed.changed() => {
                 // Who waits for a touch at a seat that is another user's now waits for the wrong hand.
-                if let Some(seat) = &seat
-                    && let Err(error) = seats::may_use(&wallet.context, wallet.uid, seat).await
-                {
+                let lost = match &held {
+                    None => seats::plugs(&wallet.context, wallet.uid).await.map(drop),
+                    Some(None) => Ok(()),
+                    Some(Some(seat)) => seats::may_use(&wallet.context, wallet.uid, seat).await,
+                };
+                if let Err(error) = lost {
                     set_end(&end, error);
                 }
                 None
             }
-            result = &mut thread => return finish(result, &end),
-            wish = wanted.recv() => wish,
         };
         match wish {
             Some(Wish::Pin(request, purpose, reply)) => {
@@ -103,7 +110,7 @@ pub(crate) async fn conduct<T: Send + 'static>(
                 told = Some(state);
                 agent.status(state, &details(subject, &shown)).await;
             }
-            Some(Wish::Holds(authenticator, at)) => (shown, seat) = (authenticator, at),
+            Some(Wish::Holds(authenticator, at)) => (shown, held) = (authenticator, Some(at)),
             Some(Wish::MayUse(seat, reply)) => {
                 let allowed = seats::may_use(&wallet.context, wallet.uid, &seat).await;
                 let _ = reply.send(allowed.is_ok());
@@ -111,13 +118,22 @@ pub(crate) async fn conduct<T: Send + 'static>(
             None => {}
         }
         if has_end(&end) {
-            cancel.cancel();
+            cancel.0.cancel();
             // The thread's question, if there is one, ends with its channel.
             wanted.close();
             while wanted.try_recv().is_ok() {}
             let result = thread.await;
             return finish(result, &end);
         }
+    }
+}
+
+/// Cancels when it is dropped.
+struct CancelOnDrop(CancelToken);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use fwp_dbus::Error;
 use fwp_dbus::interfaces::Interface;
-use tokio::sync::Notify;
+use tokio::sync::watch;
 use zbus::names::OwnedUniqueName;
 use zbus::{Connection, ObjectPath};
 
@@ -44,7 +44,7 @@ pub(crate) struct Context {
     pub(crate) keys: SecurityKeys,
     pub(crate) watchers: Watchers,
     /// Told when seats may have become other users'.
-    pub(crate) seats_changed: Notify,
+    pub(crate) seats_changed: watch::Sender<()>,
 }
 
 impl Context {

@@ -77,7 +77,12 @@ impl Wallets {
             wallet.payments.abort_all(&reason);
             wallet.enrollments.cancel_all(&reason);
         }
-        while wallets.iter().any(|wallet| !wallet.payments.is_empty() || !wallet.enrollments.is_empty()) {
+        // What is done to authenticators and cards, which have no life of their own here.
+        self.context.callers.interrupt_all(&reason);
+        let is_open = |wallet: &Rc<Wallet>| {
+            !wallet.payments.is_empty() || !wallet.enrollments.is_empty() || wallet.floor.is_taken()
+        };
+        while wallets.iter().any(is_open) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }

@@ -3,17 +3,24 @@
 
 mod common;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use common::{Stage, any_key, finished, run};
+use ctap_core::Status;
+use ctap_core::messages::{GetInfo, Response};
+use ctap_core::transport::Device;
 use fwp_dbus::interfaces::WALLET_PATH;
 use fwp_dbus::types::EnrollmentOptions;
 use fwp_dbus::{ErrorName, Event};
+use fwp_tests::agent::PIN;
 use fwp_tests::{Checkout, Prompt, refused, soon};
 use virtual_keys::applet::{Applet, Manners};
+use virtual_keys::hostile::Exchange;
 use virtual_keys::key::{Key, Touch};
 use virtual_keys::vpcd::{Laid, lay};
-use virtual_keys::{opensk, pcscd};
+use virtual_keys::{Between, opensk, pcscd};
 use zbus::ObjectPath;
 
 /// Lays a key on a reader. A contactless key has power, and its user's touch, as long as it lies there.
@@ -111,6 +118,75 @@ fn waiting_for_a_key_ends_with_abort_with_the_dialog_and_with_its_time() {
             assert_eq!(refused(agents.dismiss().await), ErrorName::InvalidState);
 
             assert_eq!(waiting("3").await.failure().await.name, ErrorName::Timeout);
+        });
+    });
+}
+
+/// A key that wants another PIN, as `forced` says, and gives no token before. Changing the PIN satisfies it.
+fn demanding(key: &Key, forced: &Arc<AtomicBool>) -> impl Device + 'static {
+    let forced = Arc::clone(forced);
+    Between::new(key.device(), move |command, answer| {
+        let ok = answer.first() == Some(&Status::OK.0);
+        match Exchange::of(command) {
+            Some(Exchange::ChangePin) if ok => forced.store(false, Ordering::SeqCst),
+            Some(Exchange::GetInfo) => {
+                let info = GetInfo::decode(&answer).unwrap().unwrap();
+                return GetInfo { force_pin_change: forced.load(Ordering::SeqCst), ..info }.encode();
+            }
+            Some(Exchange::PinToken | Exchange::PinUvAuthTokenUsingPin) if forced.load(Ordering::SeqCst) => {
+                return vec![Status::PIN_POLICY_VIOLATION.0];
+            }
+            _ => {}
+        }
+        answer
+    })
+}
+
+#[test]
+fn a_key_that_wants_another_pin_gets_it_on_the_way_to_an_enrollment_and_to_a_payment() {
+    let name = "a_key_that_wants_another_pin_gets_it_on_the_way_to_an_enrollment_and_to_a_payment";
+    pcscd::run(name, |pcscd| {
+        run(async {
+            let stage = Stage::new().await;
+            let (key, forced) = (opensk::key(Touch::AtOnce), Arc::new(AtomicBool::new(false)));
+            let lay_demanding =
+                || lay(Applet::new(demanding(&key, &forced), Manners::default()), pcscd.port(0)).unwrap();
+            let laid = lay_demanding();
+            let (path, _) = stage.wait_for_keys(1).await.remove(0);
+            let mut events = stage.client.events(&path);
+            stage.client.authenticator(&path).await.unwrap().set_pin().await.unwrap();
+            finished(&mut events).await.unwrap();
+            drop(laid);
+            stage.wait_for_keys(0).await;
+
+            let purposes = || {
+                let of = |prompt| match prompt {
+                    Prompt::Pin(request) => Some(request.purpose),
+                    _ => None,
+                };
+                stage.agent.prompts().into_iter().filter_map(of).collect::<Vec<_>>()
+            };
+            let demand = async |pins: [&'static str; 3]| {
+                forced.store(true, Ordering::SeqCst);
+                stage.agent.forget();
+                stage.agent.types(pins.map(Some));
+                let laid = lay_demanding();
+                let (path, _) = stage.wait_for_keys(1).await.remove(0);
+                let details = stage.client.authenticator(&path).await.unwrap().info().await.unwrap();
+                assert!(details.pin_change_required);
+                laid
+            };
+            let laid = demand([PIN, "27182818", "27182818"]).await;
+            stage.enroll("1", any_key()).await.unwrap();
+            assert_eq!(purposes(), ["current", "new", "use"]);
+            assert!(!forced.load(Ordering::SeqCst));
+            drop(laid);
+            stage.wait_for_keys(0).await;
+
+            let _laid = demand(["27182818", "16180339", "16180339"]).await;
+            let mut checkout = Checkout::new(&stage.client, "1").await.unwrap();
+            stage.bank.open(&checkout.pay().await);
+            assert_eq!(purposes(), ["current", "new", "use"]);
         });
     });
 }

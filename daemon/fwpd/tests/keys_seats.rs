@@ -8,7 +8,7 @@ mod usb;
 
 use std::sync::{Arc, Mutex};
 
-use common::{Stage, any_key, run};
+use common::{Stage, any_key, finished, run};
 use fwp_dbus::interfaces::WALLET_PATH;
 use fwp_dbus::types::{
     AgentOptions, AuthorizeCard, AuthorizeRequest, ConsentDetails, EnrollmentOptions, PinRequest,
@@ -232,6 +232,30 @@ mockdev::test! {
             // Who watches is told, too.
             let gone = soon("the key's end", events.next()).await.unwrap();
             assert_eq!(gone, Event::AuthenticatorRemoved(path));
+        });
+    }
+
+    fn keys_that_wait_to_be_chosen_go_dark_when_the_seat_becomes_anothers() {
+        let mut plugs = Plugs::new();
+        run(async {
+            let active: Active = Arc::new(Mutex::new(vec![("seat0", Some(me()))]));
+            let bus = PrivateBus::system_with(POLICY);
+            let logind = logind(&bus, &active).await;
+            let stage = Stage::on(bus, QUICK).await;
+            let (one, other) = (opensk::key(Touch::Waits), opensk::key(Touch::Waits));
+            let _plugged = [plugs.plug(&one, 0), plugs.plug(&other, 1)];
+            stage.wait_for_keys(2).await;
+            let (_, mut events) = stage.start_enrollment(any_key()).await.unwrap();
+            stage.told("choose").await;
+            sees(&one, |seen| seen.blinking).await;
+            sees(&other, |seen| seen.blinking).await;
+            *active.lock().unwrap() = vec![("seat0", Some(OTHER))];
+            let seat = logind.object_server().interface::<_, Seat>(self::path("seat", 0)).await.unwrap();
+            seat.get().await.active_session_changed(seat.signal_emitter()).await.unwrap();
+            assert_eq!(finished(&mut events).await.unwrap_err().name, ErrorName::NoAuthenticator);
+            for key in [&one, &other] {
+                sees(key, |seen| !seen.blinking && seen.cancelled == 1).await;
+            }
         });
     }
 

@@ -10,7 +10,7 @@ use common::{Stage, any_key, finished, run};
 use fwp_dbus::interfaces::WALLET_PATH;
 use fwp_dbus::types::EnrollmentOptions;
 use fwp_dbus::{ErrorName, Event};
-use fwp_tests::{Checkout, refused, soon};
+use fwp_tests::{Answer, Checkout, PrivateBus, QUICK, refused, soon};
 use usb::{Plugs, sees};
 use virtual_keys::key::Touch;
 use virtual_keys::opensk;
@@ -267,6 +267,95 @@ mockdev::test! {
             let (path, _) = stage.wait_for_keys(1).await.remove(0);
             let authenticator = stage.client.authenticator(&path).await.unwrap();
             assert!(!authenticator.pin_status().await.unwrap().set);
+        });
+    }
+
+    fn a_wallet_that_is_told_to_end_lets_a_key_go_that_waits_for_the_touch_to_reset_it() {
+        let mut plugs = Plugs::new();
+        let key = opensk::key(Touch::Waits);
+        run(async {
+            let mut stage = Stage::new().await;
+            let _plugged = plugs.plug(&key, 0);
+            let (path, _) = stage.wait_for_keys(1).await.remove(0);
+            let mut events = stage.client.events(&path);
+            stage.client.authenticator(&path).await.unwrap().reset().await.unwrap();
+            sees(&key, |seen| seen.blinking).await;
+            let begun = std::time::Instant::now();
+            assert!(stage.fwpd.terminate().success());
+            assert!(begun.elapsed() < std::time::Duration::from_secs(10));
+            sees(&key, |seen| !seen.blinking && seen.cancelled == 1).await;
+            assert_eq!(finished(&mut events).await.unwrap_err().name, ErrorName::Aborted);
+        });
+    }
+
+    fn a_request_that_the_key_may_have_signed_stays_tied_to_its_card() {
+        let mut plugs = Plugs::new();
+        let key = opensk::key(Touch::AtOnce);
+        run(async {
+            let stage = Stage::new().await;
+            let plugged = plugs.plug(&key, 0);
+            stage.wait_for_keys(1).await;
+            stage.enroll("1", any_key()).await.unwrap();
+            let software =
+                EnrollmentOptions { attachment: Some("platform".to_owned()), ..EnrollmentOptions::default() };
+            stage.enroll("2", software).await.unwrap();
+            let cards = stage.client.wallet().await.unwrap().list_credentials().await.unwrap();
+            let card = |account: &str| {
+                let of = cards.iter().find(|(_, info)| info.account_id == account);
+                Answer::Path(of.unwrap().0.clone())
+            };
+
+            // The key says that it signed nothing: any card will do.
+            key.set_touch(Touch::Waits);
+            stage.agent.answers([card("1"), card("2")]);
+            let mut checkout = Checkout::new(&stage.client, "said no").await.unwrap();
+            checkout.payment.show().await.unwrap();
+            sees(&key, |seen| seen.blinking).await;
+            checkout.payment.abort().await.unwrap();
+            assert_eq!(checkout.failure().await.name, ErrorName::Aborted);
+            stage.is_free().await;
+            let mut checkout = Checkout::new(&stage.client, "said no").await.unwrap();
+            stage.bank.open(&checkout.pay().await);
+
+            // It is pulled out before it says anything: who knows.
+            stage.agent.answers([card("1"), card("2")]);
+            let mut checkout = Checkout::new(&stage.client, "said nothing").await.unwrap();
+            checkout.payment.show().await.unwrap();
+            sees(&key, |seen| seen.blinking).await;
+            plugs.unplug(&key, plugged);
+            assert_eq!(checkout.failure().await.name, ErrorName::AuthenticatorFailed);
+            let mut checkout = Checkout::new(&stage.client, "said nothing").await.unwrap();
+            checkout.payment.show().await.unwrap();
+            assert_eq!(checkout.failure().await.name, ErrorName::CardTied);
+        });
+    }
+
+    fn a_reset_is_for_the_key_that_was_consented_to_and_does_not_wait_for_it_for_ever() {
+        let mut plugs = Plugs::new();
+        let (other, key) = (opensk::key(Touch::AtOnce), opensk::key(Touch::AtOnce));
+        run(async {
+            let stage = Stage::on(PrivateBus::session(), &format!("{QUICK}[deadlines]\nsign = 4\n")).await;
+            // Another one of the same model, which has a PIN.
+            let plugged = plugs.plug(&other, 0);
+            let (path, _) = stage.wait_for_keys(1).await.remove(0);
+            let mut events = stage.client.events(&path);
+            stage.client.authenticator(&path).await.unwrap().set_pin().await.unwrap();
+            finished(&mut events).await.unwrap();
+            plugs.unplug(&other, plugged);
+            stage.wait_for_keys(0).await;
+
+            let plugged = plugs.plug(&key, 1);
+            let (path, _) = stage.wait_for_keys(1).await.remove(0);
+            key.advance(std::time::Duration::from_secs(60));
+            let mut events = stage.client.events(&path);
+            stage.agent.forget();
+            stage.client.authenticator(&path).await.unwrap().reset().await.unwrap();
+            stage.told("replug").await;
+            plugs.unplug(&key, plugged);
+            let _plugged = plugs.plug(&other, 2);
+            assert_eq!(finished(&mut events).await.unwrap_err().name, ErrorName::Timeout);
+            assert!(other.seen().commands.iter().all(|command| command[0] != 7), "the other one is not reset");
+            stage.is_free().await;
         });
     }
 }

@@ -1,5 +1,7 @@
 //! What an authenticator says of itself, asked anew.
 
+use std::time::Duration;
+
 use ctap_core::ceremony::get_info;
 use ctap_core::messages::{
     ClientPinRequest, ClientPinResponse, ClientPinSubcommand, GetInfo, Request, Response,
@@ -13,34 +15,47 @@ use super::{Piggyback, Which, uuid};
 use crate::ceremonies::refusal;
 use crate::wallets::Wallet;
 
+/// How long an authenticator may take to say what nobody has to touch it for. One that says for minutes that it still works on
+/// it is given up then.
+const ANSWERING: Duration = Duration::from_secs(10);
+
 /// Opens an authenticator and asks it something, on another thread; nobody is asked to touch anything.
 ///
 /// # Errors
-/// What keeps it from being opened, and what it is asked with.
+/// What keeps it from being opened, and what it is asked with; `Timeout`.
 pub(crate) async fn ask<T: Send + 'static>(
     which: &Which,
     wallet: &Wallet,
-    question: impl FnOnce(&mut dyn Device) -> Result<T, Error> + Send + 'static,
+    question: impl FnOnce(&mut dyn Device, &CancelToken) -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     let (which, vault) = (which.clone(), wallet.vault.clone());
+    let cancel = CancelToken::new();
+    let cancelled = cancel.clone();
     let asked = wallet.context.keys.elsewhere(move |keys| {
         let mut device = match which {
             Which::Platform(platform) => platform.open(&vault, &Piggyback::default())?,
             Which::Key(key) => keys.open(key.id).map_err(|error| refusal(&error))?,
         };
-        question(&mut *device)
+        question(&mut *device, &cancelled)
     });
-    asked.await.unwrap_or_else(|error| Err(Error::new(ErrorName::Internal, error.to_string())))
+    let Ok(answer) = tokio::time::timeout(ANSWERING, asked).await else {
+        cancel.cancel();
+        return Err(Error::new(
+            ErrorName::Timeout,
+            "the authenticator does not answer in time; a security key: pull it out and plug it in again",
+        ));
+    };
+    answer.unwrap_or_else(|error| Err(Error::new(ErrorName::Internal, error.to_string())))
 }
 
 /// How it stands with the PIN.
 ///
 /// # Errors
 /// What the device fails with.
-pub(crate) fn pin_status(device: &mut dyn Device) -> Result<PinStatus, Error> {
+pub(crate) fn pin_status(device: &mut dyn Device, cancel: &CancelToken) -> Result<PinStatus, Error> {
     in_session(device, |device| {
-        let info = get_info(device, &CancelToken::new()).map_err(|error| refusal(&error))?;
-        pin_status_of(&info, device)
+        let info = get_info(device, cancel).map_err(|error| refusal(&error))?;
+        pin_status_of(&info, device, cancel)
     })
 }
 
@@ -48,10 +63,10 @@ pub(crate) fn pin_status(device: &mut dyn Device) -> Result<PinStatus, Error> {
 ///
 /// # Errors
 /// What the device fails with.
-pub(crate) fn details(device: &mut dyn Device) -> Result<AuthenticatorDetails, Error> {
+pub(crate) fn details(device: &mut dyn Device, cancel: &CancelToken) -> Result<AuthenticatorDetails, Error> {
     in_session(device, |device| {
-        let info = get_info(device, &CancelToken::new()).map_err(|error| refusal(&error))?;
-        let pin = pin_status_of(&info, device)?;
+        let info = get_info(device, cancel).map_err(|error| refusal(&error))?;
+        let pin = pin_status_of(&info, device, cancel)?;
         Ok(AuthenticatorDetails {
             aaguid: uuid(info.aaguid),
             versions: harmless_all(&info.versions),
@@ -85,7 +100,7 @@ fn in_session<T>(
     done
 }
 
-fn pin_status_of(info: &GetInfo, device: &mut dyn Device) -> Result<PinStatus, Error> {
+fn pin_status_of(info: &GetInfo, device: &mut dyn Device, cancel: &CancelToken) -> Result<PinStatus, Error> {
     let min_length = info.min_pin_code_points();
     let set = info.option("clientPin") == Some(true);
     // A key without a PIN (or without any notion of one) may refuse to count attempts.
@@ -96,7 +111,7 @@ fn pin_status_of(info: &GetInfo, device: &mut dyn Device) -> Result<PinStatus, E
     let request =
         ClientPinRequest { protocol: info.protocol(), subcommand: ClientPinSubcommand::GetPinRetries };
     let response = device
-        .transact(&Request::ClientPin(request).encode(), &mut |_| {}, &CancelToken::new())
+        .transact(&Request::ClientPin(request).encode(), &mut |_| {}, cancel)
         .map_err(|error| refusal(&error.into()))?;
     let response = ClientPinResponse::decode(&response)
         .map_err(|error| nonsense(error.to_string()))?

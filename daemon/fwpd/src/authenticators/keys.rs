@@ -85,16 +85,23 @@ pub(crate) async fn visible(wallet: &Wallet) -> Vec<Found> {
 
 /// As [`visible`], for whoever has no wallet at hand.
 pub(crate) async fn visible_to(context: &Context, uid: Uid) -> Vec<Found> {
+    // Who may use none has none asked what it can do.
+    if seats::plugs(context, uid).await.is_err() {
+        return Vec::new();
+    }
     let listing = context.keys.list().await;
     if listing.keys.is_empty() {
         return Vec::new();
     }
+    // That may have taken seconds.
     let Ok(plugs) = seats::plugs(context, uid).await else { return Vec::new() };
     listing.keys.into_iter().filter(|key| plugs.has(&key.description.seat)).collect()
 }
 
 /// One of the keys that the wallet's user may use now.
 pub(crate) async fn find(wallet: &Wallet, path: KeyPath) -> Option<Found> {
+    // As for `visible_to`.
+    seats::plugs(&wallet.context, wallet.uid).await.ok()?;
     let key = wallet.context.keys.find(path.id).await.filter(|key| KeyPath::of(key) == path)?;
     seats::may_use(&wallet.context, wallet.uid, &key.description.seat).await.ok()?;
     Some(key)
@@ -136,7 +143,8 @@ impl fmt::Display for KeyPath {
 /// Why a key can't be used for payments, and what to do; empty if it can.
 pub(crate) fn problem(key: &Found) -> String {
     match &key.info {
-        Err(error) => error.to_string(),
+        // It may quote the key.
+        Err(error) => error.to_string().chars().filter(|c| !fwp::text::is_treacherous(*c)).collect(),
         Ok(info) if !can_verify(info) => ctap_core::Error::NoUserVerification.to_string(),
         Ok(info) if info.option("clientPin").is_some() && info.protocol().is_none() => {
             ctap_core::Error::PinUvAuthProtocol.to_string()

@@ -15,6 +15,9 @@ mod reset;
 mod source;
 mod watch;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use ctap_core::transport::TransportKind;
 use fwp_dbus::interfaces::AUTHENTICATOR_PREFIX;
 use fwp_dbus::types::AuthenticatorInfo;
@@ -144,6 +147,25 @@ pub(crate) async fn has_usable_key(wallet: &Wallet) -> bool {
     keys::visible(wallet).await.iter().any(|key| keys::problem(key).is_empty())
 }
 
+/// Whether what can't be undone was done, however the ceremony around it ended: what was interrupted a moment too late is told
+/// and recorded as what it is. Clones are the same.
+#[derive(Debug, Clone, Default)]
+struct Done(Arc<AtomicBool>);
+
+impl Done {
+    /// Notes how it ended in the device.
+    fn note<T, E>(&self, result: &Result<T, E>) {
+        if result.is_ok() {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// How it ended.
+    fn or(&self, end: Result<(), Error>) -> Result<(), Error> {
+        if self.0.load(Ordering::SeqCst) { Ok(()) } else { end }
+    }
+}
+
 /// An AAGUID as it is written.
 fn uuid(bytes: [u8; 16]) -> String {
     let hex = data_encoding::HEXLOWER.encode(&bytes);
@@ -160,6 +182,16 @@ fn uuid(bytes: [u8; 16]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_done_is_done_even_if_it_was_interrupted_then() {
+        let interrupted = || Err(Error::new(ErrorName::Declined, "the user declined"));
+        let done = Done::default();
+        done.note(&Err::<(), _>("not yet"));
+        assert_eq!(done.or(interrupted()), interrupted());
+        done.clone().note(&Ok::<_, ()>(()));
+        assert_eq!(done.or(interrupted()), Ok(()));
+    }
 
     #[test]
     fn aaguids_are_written_as_uuids() {

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use ctap_core::transport::Device;
+use ctap_core::transport::{CancelToken, Device};
 use fwp_dbus::Error;
 use fwp_dbus::interfaces::{AUTHENTICATOR, Interface};
 use zbus::Message;
@@ -30,7 +30,7 @@ impl AuthenticatorObject {
 
     async fn ask<T: Send + 'static>(
         &self,
-        question: impl FnOnce(&mut dyn Device) -> Result<T, Error> + Send + 'static,
+        question: impl FnOnce(&mut dyn Device, &CancelToken) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         ask(&self.which, &self.wallet, question).await
     }
@@ -83,7 +83,7 @@ impl Object for AuthenticatorObject {
             }
             "Wink" => {
                 call.args::<()>()?;
-                self.ask(|device| device.wink().map_err(|error| refusal(&error.into()))).await?;
+                self.ask(|device, _| device.wink().map_err(|error| refusal(&error.into()))).await?;
                 call.reply(&())
             }
             "SetPin" => {

@@ -9,7 +9,7 @@ use fwp_store::{Changes, Durability};
 use zbus::names::OwnedUniqueName;
 
 use super::details::{ask, pin_status};
-use super::{Piggyback, Source, Which};
+use super::{Done, Piggyback, Source, Which};
 use crate::agents::Agent;
 use crate::ceremonies::{Subject, conduct, refusal};
 use crate::clock;
@@ -29,7 +29,7 @@ impl PinChange {
     /// # Errors
     /// `InvalidState`, `PinNotSet`, and what the device fails with.
     pub(super) async fn check(self, which: &Which, wallet: &Wallet) -> Result<(), Error> {
-        match (self, ask(which, wallet, |device| pin_status(device)).await?.set) {
+        match (self, ask(which, wallet, pin_status).await?.set) {
             (Self::Set, true) => {
                 Err(Error::new(ErrorName::InvalidState, "a PIN is set already; change it instead"))
             }
@@ -55,16 +55,19 @@ impl PinChange {
         let _watches = wallet.watch(caller, agent, &interrupter);
         let piggyback = Piggyback::default();
         let source = Source::of(which, wallet, &piggyback).await?;
+        let done = Done::default();
+        let noted = done.clone();
         let work = move |stage: &mut crate::ceremonies::Stage| {
             let mut device = source.open(stage)?.device;
             let end = match self {
                 Self::Set => stage.run(SetPin::new(), &mut *device),
                 Self::Change => stage.run_for("current", ChangePin::new(), &mut *device),
             };
+            noted.note(&end);
             end.map_err(|error| refusal(&error))
         };
         let end = conduct(work, &Subject::default(), wallet, agent, &mut interrupts).await;
-        let end = piggyback.explain(end);
+        let end = piggyback.explain(done.or(end));
         let mut changes = Changes::new();
         piggyback.add_lazy(&mut changes);
         if end.is_ok() {

@@ -17,7 +17,7 @@ use fwp_store::{Changes, Durability};
 use zbus::names::OwnedUniqueName;
 
 use super::keys::SecurityKeys;
-use super::{Piggyback, Source, Which};
+use super::{Done, Piggyback, Source, Which};
 use crate::agents::Agent;
 use crate::ceremonies::{Stage, Subject, conduct, refusal};
 use crate::interrupts::interrupts;
@@ -51,15 +51,23 @@ pub(super) async fn reset(
         Which::Platform(_) => None,
         Which::Key(key) => Some((wallet.context.keys.clone(), key.clone())),
     };
-    let work = move |stage: &mut Stage| match (reset_now(source, stage), key) {
+    let done = Done::default();
+    let noted = done.clone();
+    let work = move |stage: &mut Stage| match (reset_now(source, stage, &noted), key) {
         (Err(CtapErrorOr::Ctap(error)), Some((keys, key))) if is_too_late(&error) => {
             let id = replugged(&keys, &key, stage)?;
             let source = Source::Keys(keys, ctap_client::Wanted::Key(id));
-            reset_now(source, stage).map_err(CtapErrorOr::into_error)
+            reset_now(source, stage, &noted).map_err(CtapErrorOr::into_error)
         }
         (done, _) => done.map_err(CtapErrorOr::into_error),
     };
-    let end = piggyback.explain(conduct(work, &Subject::default(), wallet, agent, &mut interrupts).await);
+    // Nobody else can put anything before the user meanwhile, so that it doesn't wait for ever for a key to be plugged in.
+    let _patience = interrupter.after(
+        wallet.context.config.deadlines.sign,
+        Error::new(ErrorName::Timeout, "the reset was not done in time"),
+    );
+    let end = conduct(work, &Subject::default(), wallet, agent, &mut interrupts).await;
+    let end = piggyback.explain(done.or(end));
     let mut changes = Changes::new();
     piggyback.add_lazy(&mut changes);
     if end.is_ok() {
@@ -109,12 +117,13 @@ impl CtapErrorOr {
     }
 }
 
-fn reset_now(source: Source, stage: &mut Stage) -> Result<(), CtapErrorOr> {
+fn reset_now(source: Source, stage: &mut Stage, noted: &Done) -> Result<(), CtapErrorOr> {
     let mut device = source.open(stage).map_err(CtapErrorOr::Other)?.device;
     let cancel = stage.cancel().clone();
     device.begin().map_err(|error| CtapErrorOr::Ctap(error.into()))?;
     let done = ceremony::reset(&mut *device, stage, &cancel);
     device.end();
+    noted.note(&done);
     done.map_err(CtapErrorOr::Ctap)
 }
 
@@ -129,8 +138,8 @@ enum News {
     Cancelled,
 }
 
-/// Waits until `key` was pulled out and one like it plugged in: that one. Waits without a look at the clock; the ceremony's
-/// end is the user's or the caller's.
+/// Waits until `key` was pulled out and one like it plugged in: that one. Waits without a look at the clock; whoever conducts
+/// the ceremony ends it.
 fn replugged(keys: &SecurityKeys, key: &Found, stage: &Stage) -> Result<KeyId, Error> {
     let (sender, news) = channel();
     let tell = |sender: &Sender<News>, what: News| drop(sender.send(what));
@@ -153,18 +162,24 @@ fn replugged(keys: &SecurityKeys, key: &Found, stage: &Stage) -> Result<KeyId, E
     }
 }
 
-/// The key that came since, of the same transport, name and model, at a seat of the user's; while `key` itself is gone.
+/// The key that came since, at a seat of the user's, while `key` itself is gone: of the same transport, name and model, and as
+/// like it as keys are that don't tell who they are. Of two keys of one model the one with a PIN isn't taken for the one
+/// without, nor a full one for an empty one.
 fn came_back(keys: &Keys, key: &Found, before: &[KeyId], stage: &Stage) -> Option<KeyId> {
     let now = keys.list().keys;
     if now.iter().any(|there| there.id == key.id) {
         return None;
     }
-    let model = |key: &Found| key.info.as_ref().ok().map(|info| info.aaguid);
+    let like = |key: &Found| {
+        let info = key.info.as_ref().ok()?;
+        let pin = (info.option("clientPin"), info.option("uv"), info.force_pin_change);
+        Some((info.aaguid, info.firmware_version, info.remaining_discoverable_credentials, pin))
+    };
     let back = now.iter().find(|there| {
         !before.contains(&there.id)
             && there.description.kind == key.description.kind
             && there.description.name == key.description.name
-            && model(there) == model(key)
+            && like(there) == like(key)
     })?;
     stage.wishes().may_use(&back.description.seat).then_some(back.id)
 }

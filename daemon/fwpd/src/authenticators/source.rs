@@ -2,6 +2,7 @@
 //! to be plugged in, or chosen among several by a touch.
 
 use ctap_client::Wanted;
+use ctap_core::messages::CommandCode;
 use ctap_core::transport::{CancelToken, Device, KeepaliveStatus, TransportError};
 use fwp_dbus::Error;
 use fwp_store::record::AuthenticatorKind;
@@ -92,9 +93,6 @@ struct Guarded {
     wishes: Wishes,
 }
 
-/// authenticatorGetInfo, which uses nothing.
-const GET_INFO: u8 = 0x04;
-
 impl Device for Guarded {
     fn begin(&mut self) -> Result<(), TransportError> {
         self.device.begin()
@@ -106,7 +104,8 @@ impl Device for Guarded {
         on_keepalive: &mut dyn FnMut(KeepaliveStatus),
         cancel: &CancelToken,
     ) -> Result<Vec<u8>, TransportError> {
-        let harmless = command.first() == Some(&GET_INFO);
+        // authenticatorGetInfo uses nothing.
+        let harmless = command.first() == Some(&CommandCode::GetInfo.byte());
         if !harmless && !self.wishes.may_use(&self.seat) {
             // What ended the ceremony goes before.
             return Err(if cancel.is_cancelled() { TransportError::Cancelled } else { not_ours() });

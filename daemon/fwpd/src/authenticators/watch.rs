@@ -72,8 +72,13 @@ impl Watchers {
         }
     }
 
-    fn users(&self) -> Vec<(OwnedUniqueName, Uid)> {
-        self.watching.borrow().iter().map(|(name, watching)| (name.clone(), watching.uid)).collect()
+    /// Who watches, by user.
+    fn watching(&self) -> HashMap<Uid, Vec<OwnedUniqueName>> {
+        let mut users: HashMap<_, Vec<_>> = HashMap::new();
+        for (name, watching) in self.watching.borrow().iter() {
+            users.entry(watching.uid).or_default().push(name.clone());
+        }
+        users
     }
 
     /// What is news to the connection; it knows then.
@@ -96,7 +101,8 @@ async fn follow(context: Rc<Context>, changed: Arc<Notify>, ready: tokio::sync::
     };
     // Nobody waits any more if the connection ended.
     let _ = ready.send(());
-    let mut settled = true;
+    // What came or went between the first looks and the watch's beginning is seen by a look of its own.
+    let mut settled = false;
     loop {
         // The kernel tells of an end before all traces are gone, so that a while after the last news there is another look.
         settled = if settled {
@@ -105,12 +111,16 @@ async fn follow(context: Rc<Context>, changed: Arc<Notify>, ready: tokio::sync::
         } else {
             tokio::time::timeout(SETTLING, changed.notified()).await.is_err()
         };
-        if context.watchers.users().is_empty() {
+        let watching = context.watchers.watching();
+        if watching.is_empty() {
             break;
         }
-        for (name, uid) in context.watchers.users() {
+        // However many connections of a user watch, there is one look for all.
+        for (uid, names) in watching {
             let now = keys::visible_to(&context, uid).await;
-            tell(&context, &name, &now).await;
+            for name in names {
+                tell(&context, &name, &now).await;
+            }
         }
     }
     // Whoever comes from here on begins anew.
