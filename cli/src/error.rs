@@ -65,9 +65,7 @@ pub enum Error {
     #[error("there is no authenticator \"{}\"; see \"fwpctl authenticators\"", safe(.0))]
     NoSuchAuthenticator(String),
     /// Several are there, and none was named.
-    #[error(
-        "more than one authenticator fits; name one with --authenticator (see \"fwpctl authenticators\")"
-    )]
+    #[error("more than one authenticator fits; name one by its number or ID (see \"fwpctl authenticators\")")]
     AmbiguousAuthenticator,
     /// No PIN from a descriptor.
     #[error(transparent)]
@@ -245,9 +243,7 @@ fn wallet_message(error: &ClientError) -> String {
         ErrorName::AccessDenied => "the wallet refused",
         ErrorName::LimitsExceeded => "too much at once",
         ErrorName::NotFound => "there is no such thing in the wallet",
-        ErrorName::NoAuthenticator => {
-            "no authenticator is there that holds the key; plug it in and try again"
-        }
+        ErrorName::NoAuthenticator => "no authenticator can be used for this",
         ErrorName::AuthenticatorFailed => "the authenticator failed",
         ErrorName::Aborted => "aborted",
         ErrorName::InvalidState => "the wallet is not in a state for this",
