@@ -211,7 +211,10 @@ fn json(number: usize, one: &Found) -> serde_json::Value {
     let pin = one.pin.as_ref().ok().map(|pin| {
         serde_json::json!({"set": pin.set, "retries": pin.retries, "minLength": pin.min_length, "blocked": pin.blocked})
     });
-    let mut json = serde_json::json!({"number": number, "id": id_of(&one.path), "pin": pin});
+    let pin_problem = one.pin.as_ref().err().map(ToString::to_string);
+    let mut json = serde_json::json!({
+        "number": number, "id": id_of(&one.path), "pin": pin, "pinProblem": pin_problem,
+    });
     if let Some(json) = json.as_object_mut() {
         json.extend(info_json(&one.info));
     }

@@ -358,4 +358,23 @@ mockdev::test! {
             stage.is_free().await;
         });
     }
+
+    fn a_key_that_only_ever_says_that_it_works_is_given_up_and_holds_up_nobody() {
+        let mut plugs = Plugs::new();
+        run(async {
+            let stage = Stage::new().await;
+            let _plugged = plugs.plug_busybody(0);
+            let (path, info) = stage.wait_for_keys(1).await.remove(0);
+            assert!(!info.usable && !info.problem.is_empty(), "{info:?}");
+            let authenticator = stage.client.authenticator(&path).await.unwrap();
+            let asked = soon("the end of the question", async { authenticator.info().await });
+            let status = async {
+                let wallet = stage.client.wallet().await.unwrap();
+                soon("the wallet's answer meanwhile", wallet.status()).await.unwrap()
+            };
+            let (asked, status) = tokio::join!(asked, status);
+            assert_eq!(refused(asked), ErrorName::Timeout);
+            assert_eq!(status.usb, "ready");
+        });
+    }
 }

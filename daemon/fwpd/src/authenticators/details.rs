@@ -17,7 +17,7 @@ use crate::wallets::Wallet;
 
 /// How long an authenticator may take to say what nobody has to touch it for. One that says for minutes that it still works on
 /// it is given up then.
-const ANSWERING: Duration = Duration::from_secs(10);
+const ANSWERING: Duration = Duration::from_secs(5);
 
 /// Opens an authenticator and asks it something, on another thread; nobody is asked to touch anything.
 ///

@@ -31,6 +31,14 @@ impl Plugs {
         plugged
     }
 
+    /// Plugs a key in that says to every command, for ever, that it works on it, until it is cancelled.
+    pub(crate) fn plug_busybody(&mut self, node: u8) -> Plugged {
+        let plugged = self.0.plug(&UsbDevice::key(node)).unwrap();
+        let far_end = self.0.far_end(&plugged).unwrap();
+        std::thread::spawn(move || keep_alive(far_end));
+        plugged
+    }
+
     /// Pulls `key` out.
     pub(crate) fn unplug(&mut self, key: &Key, plugged: Plugged) {
         key.unplug();
@@ -59,6 +67,36 @@ fn carry(mut far_end: FarEnd, endpoint: &Endpoint) {
                 Err(TryRecvError::Empty) => break,
                 Err(TryRecvError::Disconnected) => return,
             }
+        }
+    }
+}
+
+/// CTAPHID_INIT is answered as it should be, CTAPHID_CBOR by keepalives until CTAPHID_CANCEL.
+fn keep_alive(mut far_end: FarEnd) {
+    let mut working = false;
+    loop {
+        let received = far_end.receive(Duration::from_millis(50));
+        let mut answer = [0; 64];
+        match received {
+            Some(packet) if packet[4] == 0x86 => {
+                answer[..7].copy_from_slice(&[packet[0], packet[1], packet[2], packet[3], 0x86, 0, 17]);
+                answer[7..15].copy_from_slice(&packet[7..15]);
+                answer[15..24].copy_from_slice(&[0, 0, 0, 9, 2, 1, 0, 0, 0x04]);
+            }
+            Some(packet) if packet[4] == 0x91 => {
+                working = false;
+                answer[..8].copy_from_slice(&[0, 0, 0, 9, 0x90, 0, 1, 0x2d]);
+            }
+            other => {
+                working |= other.is_some_and(|packet| packet[4] == 0x90);
+                if !working {
+                    continue;
+                }
+                answer[..8].copy_from_slice(&[0, 0, 0, 9, 0xbb, 0, 1, 1]);
+            }
+        }
+        if far_end.send(&answer).is_err() {
+            return;
         }
     }
 }
