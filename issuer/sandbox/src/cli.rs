@@ -46,6 +46,10 @@ pub enum Command {
         /// Append every IssuerRequest with its verdict to this file, a JSON line each.
         #[arg(long, value_name = "FILE")]
         record: Option<PathBuf>,
+        /// Take only FIDO keys that a maker vouches for with certificates leading to one of these roots (PEM). Without it
+        /// every key is taken, whoever vouches for it; the bank's page says who.
+        #[arg(long, value_name = "FILE")]
+        attestation_roots: Option<PathBuf>,
         /// Print the ready line as JSON.
         #[arg(long)]
         json: bool,

@@ -23,6 +23,16 @@ pub enum SandboxError {
         /// What is wrong with it.
         why: String,
     },
+    /// The makers' roots are none.
+    #[error(
+        "{path}: {why}; give makers' root certificates in PEM, such as those of the FIDO Metadata Service"
+    )]
+    Roots {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: fwp_verifier::maker::RootsError,
+    },
     /// The books can't be read or written.
     #[error("the books: {0}")]
     Books(#[from] rusqlite::Error),

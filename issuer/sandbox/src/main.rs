@@ -30,7 +30,9 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<ExitCode, SandboxError> {
     match command {
-        Command::Serve { listen, dir, record, json } => serve(&Settings { listen, dir, record }, json),
+        Command::Serve { listen, dir, record, attestation_roots, json } => {
+            serve(&Settings { listen, dir, record, attestation_roots }, json)
+        }
         Command::Order { at, amount } => {
             let ordered = client::order(&at.url, Some(&amount))?;
             writeln!(io::stdout(), "{:#}", ordered.request)?;

@@ -1,5 +1,6 @@
 //! `fwp-sandbox serve`: the three parties in one process, talking to each other over HTTP on loopback.
 
+use crate::bank::issued::read_roots;
 use crate::bank::routes::BankService;
 use crate::bank::{self, Bank};
 use crate::error::SandboxError;
@@ -26,6 +27,8 @@ pub struct Settings {
     pub dir: PathBuf,
     /// Where deliveries are recorded, if anywhere.
     pub record: Option<PathBuf>,
+    /// Roots of the makers whose keys alone are taken (PEM); none takes all keys.
+    pub attestation_roots: Option<PathBuf>,
 }
 
 /// A server that is listening and ready to run.
@@ -47,7 +50,12 @@ impl Server {
         }
         make_dir(&settings.dir)?;
         let record = settings.record.as_deref().map(Record::open).transpose()?;
+        let roots = settings.attestation_roots.as_deref().map(read_roots).transpose()?;
         let bank = Bank::open(&settings.dir, record)?;
+        let bank = match roots {
+            Some(roots) => bank.with_roots(roots),
+            None => bank,
+        };
         let orders = Orders::open(&settings.dir.join("shop.sqlite"))?;
         let listening = |source| SandboxError::Listen { address: settings.listen, source };
         let listener = TcpListener::bind(settings.listen).await.map_err(listening)?;

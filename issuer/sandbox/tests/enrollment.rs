@@ -7,9 +7,11 @@ use common::{FidoKey, UP_UV, attestation_object};
 use fwp::enrollment::{Attestation, Offer};
 use fwp::{CredentialId, RpId};
 use fwp_cose::cbor::{Value, decode};
+use fwp_sandbox::bank::issued::{Voucher, read_roots};
 use fwp_sandbox::bank::{Bank, OFFER_OPEN_MS, PRODUCTS};
 use proptest::prop_assert;
 use proptest::test_runner::{Config, TestRunner};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SigningKey};
 
 const NOW: i64 = 1_767_225_600_000;
 const ID: [u8; 20] = [7; 20];
@@ -125,14 +127,22 @@ fn the_user_must_have_been_present_and_verified() {
 }
 
 #[test]
-fn only_packed_self_attestation_is_taken() {
+fn only_packed_attestation_is_taken() {
     let fixture = fixture();
     let (data, signature) = fixture.data_and_signature(UP_UV);
     let x5c = [("x5c", Value::Array(vec![Value::Bytes(vec![0x30, 0])]))];
     let with = |object: Vec<u8>| fixture.send(&fixture.with_object(object));
     assert_eq!(with(attestation_object("none", -7, &signature, &data, &[])), Some("attestation-format"));
     assert_eq!(with(attestation_object("fido-u2f", -7, &signature, &data, &[])), Some("attestation-format"));
-    assert_eq!(with(attestation_object("packed", -7, &signature, &data, &x5c)), Some("attestation-format"));
+    assert_eq!(
+        with(attestation_object("packed", -7, &signature, &data, &x5c)),
+        Some("attestation-certificates")
+    );
+    let unknown = [("ecdaaKeyId", Value::Bytes(vec![0]))];
+    assert_eq!(
+        with(attestation_object("packed", -7, &signature, &data, &unknown)),
+        Some("attestation-format")
+    );
     assert_eq!(with(attestation_object("packed", -8, &signature, &data, &[])), Some("signature"));
     assert_eq!(
         with(attestation_object("packed", -7, &signature, &data[..37], &[])),
@@ -146,6 +156,101 @@ fn only_packed_self_attestation_is_taken() {
     assert_eq!(with(vec![0x80]), Some("attestation-form"));
     assert_eq!(with(b"o".to_vec()), Some("attestation-form"));
     assert_eq!(with(attestation_object("packed", -7, &signature, &data, &[])), None);
+}
+
+/// A maker of security keys: its root, and a key's attestation certificate with its private key.
+struct Maker {
+    root_pem: String,
+    certificate: Vec<u8>,
+    key: KeyPair,
+}
+
+fn maker(name: &str) -> Maker {
+    let (root_key, mut root) = (KeyPair::generate().unwrap(), CertificateParams::default());
+    root.distinguished_name.push(DnType::CommonName, name);
+    root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let root_pem = root.self_signed(&root_key).unwrap().pem();
+    let (key, mut leaf) = (KeyPair::generate().unwrap(), CertificateParams::default());
+    for (kind, value) in [
+        (DnType::CountryName, "SE"),
+        (DnType::OrganizationName, name),
+        (DnType::OrganizationalUnitName, "Authenticator Attestation"),
+        (DnType::CommonName, "EE"),
+    ] {
+        leaf.distinguished_name.push(kind, value);
+    }
+    let certificate = leaf.signed_by(&key, &Issuer::new(root, root_key)).unwrap().der().to_vec();
+    Maker { root_pem, certificate, key }
+}
+
+impl Fixture {
+    /// The key's attestation, signed by its maker.
+    fn certified(&self, maker: &Maker) -> Attestation {
+        let (data, _) = self.data_and_signature(UP_UV);
+        let message = [&data[..], &self.offer.client_data_hash()].concat();
+        let x5c = [("x5c", Value::Array(vec![Value::Bytes(maker.certificate.clone())]))];
+        let signature = maker.key.sign(&message).unwrap();
+        self.with_object(attestation_object("packed", -7, &signature, &data, &x5c))
+    }
+
+    /// The fixture whose bank has the root of `maker`, read from a file.
+    fn with_root_of(self, maker: &Maker) -> Self {
+        let file = self._dir.path().join("roots.pem");
+        std::fs::write(&file, &maker.root_pem).unwrap();
+        Self { bank: self.bank.with_roots(read_roots(&file).unwrap()), ..self }
+    }
+
+    /// What the bank shows of its cards' keys.
+    fn keys(&self) -> Vec<Option<([u8; 16], Voucher)>> {
+        self.bank.books.issued(10).unwrap().into_iter().map(|card| card.key).collect()
+    }
+}
+
+#[test]
+fn a_bank_with_roots_takes_the_keys_of_those_makers_only() {
+    let known = maker("Known");
+    let fixture = fixture().with_root_of(&known);
+    assert_eq!(fixture.send(&fixture.good()), Some("no-maker"));
+    assert_eq!(fixture.send(&fixture.certified(&maker("Unknown"))), Some("unknown-maker"));
+    assert_eq!(fixture.send(&fixture.certified(&maker("Known"))), Some("unknown-maker"), "of that name only");
+    assert_eq!(fixture.keys(), []);
+    assert_eq!(fixture.send(&fixture.certified(&known)), None);
+    assert_eq!(fixture.keys(), [Some(([0xa5; 16], Voucher::Maker)); 2]);
+}
+
+#[test]
+fn a_bank_without_roots_takes_certificates_for_no_more_than_the_keys_own_word() {
+    let fixture = fixture();
+    assert_eq!(fixture.send(&fixture.certified(&maker("Any"))), None);
+    assert_eq!(fixture.keys(), [Some(([0xa5; 16], Voucher::Certificates)); 2]);
+    let card = fixture.bank.books.issued(1).unwrap().remove(0).to_json();
+    assert_eq!(card["aaguid"], "a5a5a5a5-a5a5-a5a5-a5a5-a5a5a5a5a5a5");
+    assert_eq!(card["vouchedBy"], "certificates");
+}
+
+#[test]
+fn books_from_before_it_was_noted_who_vouched_are_kept() {
+    let fixture = fixture();
+    assert_eq!(fixture.send(&fixture.good()), None);
+    assert_eq!(fixture.keys(), [Some(([0xa5; 16], Voucher::Itself)); 2]);
+    let Fixture { _dir: dir, bank, .. } = fixture;
+    drop(bank);
+    let books = rusqlite::Connection::open(dir.path().join("bank.sqlite")).unwrap();
+    books.execute_batch("DROP TABLE attested_keys; PRAGMA user_version = 1").unwrap();
+    drop(books);
+    let cards = Bank::open(dir.path(), None).unwrap().books.issued(10).unwrap();
+    assert_eq!(cards.iter().map(|card| card.key).collect::<Vec<_>>(), [None, None]);
+    assert!(cards[0].to_json()["vouchedBy"].is_null());
+}
+
+#[test]
+fn a_file_without_roots_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("roots.pem");
+    assert!(read_roots(&file).unwrap_err().to_string().contains("roots.pem"));
+    std::fs::write(&file, "no root").unwrap();
+    let error = read_roots(&file).unwrap_err().to_string();
+    assert!(error.contains("roots.pem") && error.contains("no certificate"), "{error}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use fwp::enrollment::{IssuedCard, Offer};
 use fwp_sandbox::client::{self, Outcome};
 use fwp_sandbox::http::{self, now_ms};
 use fwp_sandbox::serve::{Server, Settings};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
 /// A running sandbox.
@@ -21,10 +21,15 @@ struct Sandbox {
 
 impl Sandbox {
     fn start(dir: &Path) -> Self {
+        Self::start_with_roots(dir, None)
+    }
+
+    fn start_with_roots(dir: &Path, attestation_roots: Option<PathBuf>) -> Self {
         let settings = Settings {
             listen: "127.0.0.1:0".parse().unwrap(),
             dir: dir.join("sandbox"),
             record: Some(dir.join("record.jsonl")),
+            attestation_roots,
         };
         let (ready, url) = std::sync::mpsc::channel();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -108,6 +113,9 @@ fn the_space_shop_order_is_booked_and_its_replay_refused() {
     let list = sandbox.page("/bank");
     assert!(list.contains("B-000001") && list.contains("B-000002") && list.contains("replay"), "{list}");
     assert!(list.contains("9565.00 EUR"), "{list}");
+    assert!(list.contains("the key itself"), "who vouched: {list}");
+    let cards = http::get(&format!("{}/bank/cards", sandbox.url)).unwrap().body;
+    assert_eq!(cards[0]["vouchedBy"], "itself");
     let view = sandbox.page("/bank/deliveries/1");
     for shown in
         ["435.00 EUR", "Space Shop", "FR7630002111110020050014382", "spaceshop.com", "additional stuff..."]
@@ -200,6 +208,23 @@ fn a_page_of_another_site_that_points_its_name_here_gets_nothing() {
 }
 
 #[test]
+fn a_bank_with_makers_roots_says_why_it_refuses_a_key_of_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let roots = dir.path().join("roots.pem");
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut root = rcgen::CertificateParams::default();
+    root.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    std::fs::write(&roots, root.self_signed(&key).unwrap().pem()).unwrap();
+    let sandbox = Sandbox::start_with_roots(dir.path(), Some(roots));
+    let offer = http::get(&format!("{}/bank/offer", sandbox.url)).unwrap();
+    let offer = Offer::parse(&offer.body.to_string()).unwrap();
+    let attestation = FidoKey::es256(7).attest(&offer, &[7; 20]).to_json().to_string();
+    let answer = http::post(offer.attestation_url.as_deref().unwrap(), &[], &attestation).unwrap();
+    assert_eq!((answer.status, &answer.body["error"]), (422, &"no-maker".into()));
+    assert_eq!(http::get(&format!("{}/bank/cards", sandbox.url)).unwrap().body, serde_json::json!([]));
+}
+
+#[test]
 fn hostile_text_is_escaped_on_the_pages_of_the_bank() {
     let dir = tempfile::tempdir().unwrap();
     let sandbox = Sandbox::start(dir.path());
@@ -278,8 +303,12 @@ fn the_record_verifies_with_the_exported_keys() {
 #[test]
 fn only_loopback_is_listened_on() {
     let dir = tempfile::tempdir().unwrap();
-    let settings =
-        Settings { listen: "0.0.0.0:0".parse().unwrap(), dir: dir.path().join("sandbox"), record: None };
+    let settings = Settings {
+        listen: "0.0.0.0:0".parse().unwrap(),
+        dir: dir.path().join("sandbox"),
+        record: None,
+        attestation_roots: None,
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let refused = runtime.block_on(Server::start(&settings)).unwrap_err().to_string();
     assert!(refused.contains("not on loopback"), "{refused}");

@@ -16,7 +16,7 @@ use trussed::backend::BackendId;
 use trussed::pipe::{ServiceEndpoint, TrussedChannel};
 use trussed::platform::Syscall;
 use trussed::service::Service;
-use trussed::types::CoreContext;
+use trussed::types::{CoreContext, PathBuf};
 use trussed::virt::{StorageConfig, Store, StoreConfig};
 use trussed_core::InterruptFlag;
 use trussed_staging::virt::{BackendIds, Dispatcher};
@@ -45,7 +45,30 @@ enum End {
     },
 }
 
-pub(crate) fn run(mut body: Body) {
+/// The attestation key of a batch of keys.
+pub struct Batch {
+    /// Its certificate in DER, at most 1024 bytes. The model that it names is what the authenticator says it is.
+    pub certificate: Vec<u8>,
+    /// The private key, P-256, big-endian.
+    pub secret: [u8; 32],
+}
+
+impl Batch {
+    /// What the factory does: fido-authenticator looks for the two under their fixed names.
+    fn burn(&self, store: Store<'_>) {
+        // Trussed's form of a key: flags (secret), kind (P-256), the scalar.
+        let secret = [&[0, 2, 0, 5][..], &self.secret].concat();
+        for (directory, file, content) in
+            [("fido/x5c", "fido/x5c/00", &self.certificate), ("fido/sec", "fido/sec/00", &secret)]
+        {
+            let path = |path: &str| PathBuf::try_from(path).expect("a short path");
+            store.internal.create_dir_all(&path(directory)).expect("a new flash");
+            store.internal.write(&path(file), content).expect("room in a new flash");
+        }
+    }
+}
+
+pub(crate) fn run(mut body: Body, mut batch: Option<Batch>) {
     // One of each for a key, and a test has few keys: that they stay is no matter.
     let flag: &'static InterruptFlag = Box::leak(Box::new(InterruptFlag::new()));
     let interrupt: &'static Interrupt = Box::leak(Box::new(OptionRefSwap::new(None)));
@@ -56,7 +79,13 @@ pub(crate) fn run(mut body: Body) {
         if let Some(on) = on.take() {
             let _ = on.send(());
         }
-        let end = flash.with_store(|store| under_power(store, &mut body, flag, interrupt, usb.take()));
+        let batch = batch.take();
+        let end = flash.with_store(|store| {
+            if let Some(batch) = batch {
+                batch.burn(store);
+            }
+            under_power(store, &mut body, flag, interrupt, usb.take())
+        });
         match end {
             End::Lost => return,
             End::PowerCycle { usb: next, on: waiting } => {

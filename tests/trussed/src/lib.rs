@@ -11,9 +11,15 @@ mod board;
 mod cable;
 mod firmware;
 
+pub use firmware::Batch;
 use virtual_keys::{Finger, Key, Touch};
 
 /// A new key, whose user touches it as `touch` says. It has one button, which can't say no: a user who declines does nothing.
 pub fn key(touch: Touch) -> Key {
-    Key::start("trussed", touch, Finger::None, firmware::run)
+    Key::start("trussed", touch, Finger::None, |body| firmware::run(body, None))
+}
+
+/// As [`key`], but as it leaves the factory: it vouches for its credentials with `batch`.
+pub fn provisioned_key(touch: Touch, batch: Batch) -> Key {
+    Key::start("trussed", touch, Finger::None, |body| firmware::run(body, Some(batch)))
 }

@@ -2,6 +2,7 @@
 //! durable when it returns.
 
 use crate::bank::funds::{Cents, cents_of};
+use crate::bank::issued::Voucher;
 use crate::error::SandboxError;
 use fwp::{AccountId, Amount, Currency, Prcd};
 use fwp_verifier::Verified;
@@ -14,7 +15,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Version of the schema, in `PRAGMA user_version`.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 
 const SCHEMA: &str = "
 CREATE TABLE accounts (id TEXT PRIMARY KEY, holder TEXT NOT NULL, currency TEXT NOT NULL, cents INTEGER NOT NULL) STRICT;
@@ -34,6 +35,11 @@ CREATE INDEX bookings_by_request ON bookings (request_id, payee_host, account_id
 CREATE TABLE deliveries (
     number INTEGER PRIMARY KEY AUTOINCREMENT, at_ms INTEGER NOT NULL, merchant TEXT NOT NULL, transaction_id TEXT NOT NULL,
     status TEXT NOT NULL, view TEXT NOT NULL) STRICT;
+";
+
+/// What version 2 has on top.
+const SCHEMA_2: &str = "
+CREATE TABLE attested_keys (public_key_sha256 BLOB PRIMARY KEY, aaguid BLOB NOT NULL, voucher TEXT NOT NULL) STRICT;
 ";
 
 /// The books. Several may be open on one file, also in several processes.
@@ -66,16 +72,18 @@ impl BankBooks {
         match transaction.pragma_query_value(None, "user_version", |row| row.get(0))? {
             0 => {
                 transaction.execute_batch(SCHEMA)?;
-                transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+                transaction.execute_batch(SCHEMA_2)?;
             }
+            1 => transaction.execute_batch(SCHEMA_2)?,
             SCHEMA_VERSION => {}
             found => return Err(SandboxError::NewerBooks { found, known: SCHEMA_VERSION }),
         }
+        transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
         transaction.commit()?;
         Ok(Self { connection: Mutex::new(connection) })
     }
 
-    fn connection(&self) -> MutexGuard<'_, Connection> {
+    pub(super) fn connection(&self) -> MutexGuard<'_, Connection> {
         // A panic in a transaction has rolled it back when the lock was given up, so the connection is sound.
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -203,6 +211,10 @@ impl BankBooks {
             )?;
             serial_numbers.push(serial_number);
         }
+        transaction.execute(
+            "INSERT INTO attested_keys VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET aaguid = ?2, voucher = ?3",
+            params![issue.public_key_sha256, issue.aaguid, issue.voucher.word()],
+        )?;
         BooksTransaction(transaction).note_and_commit(issue)?;
         Ok(Some(serial_numbers))
     }
@@ -220,6 +232,10 @@ pub struct CardIssue<'a> {
     pub credential_id: &'a [u8],
     /// SHA-256 of the key's COSE form.
     pub public_key_sha256: [u8; 32],
+    /// Model of the authenticator.
+    pub aaguid: [u8; 16],
+    /// Who vouches for the key.
+    pub voucher: Voucher,
     /// The key's signature counter at the start.
     pub sign_count: u32,
     /// Account and payment network of each card.

@@ -3,6 +3,7 @@
 pub mod books;
 pub mod cards;
 pub mod funds;
+pub mod issued;
 pub mod keys;
 pub mod pages;
 pub mod routes;
@@ -18,7 +19,10 @@ use fwp::enrollment::{Attestation, IssuedCard, Offer};
 use fwp::envelope::IssuerRequest;
 use fwp::{Currency, RpId};
 use fwp_cose::SignatureAlgorithm;
-use fwp_verifier::{Answer, Delivery, Refusal, Reply, Retention, SettleError, Terms, Verified};
+use fwp_verifier::{
+    Answer, AttestationRoots, Delivery, Refusal, Reply, Retention, SettleError, Terms, Verified,
+};
+use issued::Voucher;
 use keys::{BankKeys, KeyFile};
 use std::path::Path;
 use view::View;
@@ -40,6 +44,7 @@ pub struct Bank {
     terms: Terms,
     rp_id: RpId,
     record: Option<Record>,
+    roots: Option<AttestationRoots>,
 }
 
 /// What the bank answers to a delivery.
@@ -65,7 +70,13 @@ impl Bank {
         }
         let rp_id = RpId::parse(RP_ID).map_err(|_| SandboxError::DamagedBooks("no rpId"))?;
         let terms = Terms::live(rp_id.clone(), PRODUCTS.iter().map(cards::Product::terms).collect());
-        Ok(Self { books, keys, terms, rp_id, record })
+        Ok(Self { books, keys, terms, rp_id, record, roots: None })
+    }
+
+    /// From now on only keys get cards that a maker with one of these roots vouches for.
+    #[must_use]
+    pub fn with_roots(self, roots: AttestationRoots) -> Self {
+        Self { roots: Some(roots), ..self }
     }
 
     /// Settles one delivery: verifies it, answers from memory or books, and notes what happened. `now_ms` is the bank's clock.
@@ -187,16 +198,22 @@ impl Bank {
             Ok(key) => key,
             Err(refusal) => return Ok(Err(refusal)),
         };
+        let voucher = match Voucher::of(&key, self.roots.as_ref(), now_ms) {
+            Ok(voucher) => voucher,
+            Err(error) => return Ok(Err(error.into())),
+        };
         let serial_numbers = self.books.issue_cards(&CardIssue {
             challenge: &attestation.challenge,
             credential_id: attestation.credential_id.as_bytes(),
             public_key_sha256: key.public_key.sha256(),
+            aaguid: key.aaguid,
+            voucher,
             sign_count: key.sign_count,
             cards: &PRODUCTS.each_ref().map(|product| (product.account(), product.network)),
         })?;
         // Another enrollment with the same offer came in between.
         let Some(serial_numbers) = serial_numbers else { return Ok(Err(Refusal::Challenge)) };
-        tracing::info!(cards = serial_numbers.len(), "bank: cards issued");
+        tracing::info!(cards = serial_numbers.len(), vouched_by = voucher.word(), "bank: cards issued");
         let issued = PRODUCTS.iter().zip(serial_numbers).map(|(product, serial_number)| IssuedCard {
             credential_id: attestation.credential_id.clone(),
             card: product.card(&self.keys, serial_number),

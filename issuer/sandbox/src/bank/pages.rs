@@ -3,6 +3,7 @@
 use crate::bank::books::NotedDelivery;
 use crate::bank::cards::{CUSTOMER, Product};
 use crate::bank::funds::Cents;
+use crate::bank::issued::Issued;
 use crate::bank::view::View;
 use crate::page::page;
 use fwp::TimeStamp;
@@ -26,7 +27,11 @@ struct Outcome {
 }
 
 /// The list of deliveries, newest first.
-pub fn list(deliveries: &[(i64, NotedDelivery)], balances: &[(&Product, Option<Cents>)]) -> Markup {
+pub fn list(
+    deliveries: &[(i64, NotedDelivery)],
+    balances: &[(&Product, Option<Cents>)],
+    cards: &[Issued],
+) -> Markup {
     page(
         "Sandbox Bank",
         &html! {
@@ -38,6 +43,22 @@ pub fn list(deliveries: &[(i64, NotedDelivery)], balances: &[(&Product, Option<C
                             th { (product.account_id) }
                             td { (product.network) }
                             td { @if let Some(cents) = balance { (cents) " EUR" } @else { "–" } }
+                        }
+                    }
+                }
+            }
+            @if !cards.is_empty() {
+                section {
+                    h2 { "Cards" }
+                    table {
+                        tr { th { "No." } th { "Account" } th { "Model of the key" } th { "Vouched for by" } }
+                        @for card in cards {
+                            tr {
+                                td { (card.serial_number) }
+                                td { (card.account_id) }
+                                td { (card.model().unwrap_or_else(|| "–".to_owned())) }
+                                td { (card.key.map_or("–", |(_, voucher)| voucher.text())) }
+                            }
                         }
                     }
                 }

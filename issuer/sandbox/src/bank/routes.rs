@@ -1,5 +1,6 @@
 //! The bank's HTTP interface: for PSPs, for wallets that enroll, and for its staff.
 
+use crate::bank::issued::Issued;
 use crate::bank::{Bank, Verdict, pages, refused_json};
 use crate::error::SandboxError;
 use crate::http::{MERCHANT, TRANSACTION, blocking, error, header_text, is_authorized, json, now_ms};
@@ -12,7 +13,7 @@ use fwp::enrollment::IssuedCard;
 use fwp_verifier::{Delivery, Refusal};
 use std::sync::Arc;
 
-/// Most deliveries on the staff's list.
+/// Most deliveries, and most cards, on the staff's lists.
 const LISTED: u32 = 200;
 
 /// The bank behind its HTTP interface.
@@ -31,6 +32,7 @@ pub fn routes(service: Arc<BankService>) -> Router {
     Router::new()
         .route("/bank", get(list))
         .route("/bank/deliveries/{number}", get(show))
+        .route("/bank/cards", get(cards))
         .route("/bank/offer", get(offer))
         .route("/bank/attestation", post(attestation))
         .route("/bank/payments", post(payment))
@@ -85,6 +87,15 @@ async fn attestation(State(service): State<Arc<BankService>>, body: String) -> R
     .await
 }
 
+/// `GET /bank/cards`: the cards and who vouched for their keys.
+async fn cards(State(service): State<Arc<BankService>>) -> Response {
+    blocking(move || {
+        let cards = service.bank.books.issued(LISTED)?;
+        Ok(json(200, &cards.iter().map(Issued::to_json).collect()))
+    })
+    .await
+}
+
 /// `GET /bank`: the staff's list.
 async fn list(State(service): State<Arc<BankService>>) -> Response {
     blocking(move || {
@@ -93,7 +104,8 @@ async fn list(State(service): State<Arc<BankService>>) -> Response {
             .iter()
             .map(|product| Ok((product, service.bank.books.balance(&product.account())?)))
             .collect::<Result<Vec<_>, SandboxError>>()?;
-        Ok(Html(pages::list(&deliveries, &balances).into_string()).into_response())
+        let cards = service.bank.books.issued(LISTED)?;
+        Ok(Html(pages::list(&deliveries, &balances, &cards).into_string()).into_response())
     })
     .await
 }
