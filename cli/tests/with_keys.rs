@@ -107,7 +107,7 @@ mockdev::test! {
         let listed = house.fwpctl(["authenticators"]).ended(0);
         assert!(listed.out.contains("usb_2: the security key speaks U2F only"), "{}", listed.out);
         let doctor = house.fwpctl(["doctor"]).ended(0);
-        for line in ["ok       USB keys ", "ok       seat ", "speaks U2F only"] {
+        for line in ["ok       USB keys ", "ok       seat ", "(usb_1), PIN: set", "(usb_2): ", "speaks U2F only"] {
             assert!(doctor.out.contains(line), "{line}: {}", doctor.out);
         }
 

@@ -143,7 +143,7 @@ async fn wallet(report: &mut Report, found: &Found) -> Result<WalletStatus, Erro
             report.add(
                 "authenticator",
                 Health::Warning,
-                format!("{} ({}): {}", safe(&one.info.name), safe(&one.info.kind), safe(&one.info.problem)),
+                format!("{} ({}): {}", safe(&one.info.name), safe(id_of(&one.path)), safe(&one.info.problem)),
             );
             continue;
         }
@@ -166,13 +166,16 @@ async fn wallet(report: &mut Report, found: &Found) -> Result<WalletStatus, Erro
             Err(ClientError::Refused(error)) if error.name == ErrorName::Busy => {
                 (Health::Unknown, "; something else uses it now")
             }
+            Err(_) if one.info.attachment == authenticators::PLATFORM => {
+                (Health::Bad, "; the wallet's log tells more")
+            }
             Err(_) => (Health::Bad, "; plug it out and in again"),
         };
         let pin = authenticators::pin_text(&one.pin);
         report.add(
             "authenticator",
             health,
-            format!("{} ({}), PIN: {pin}{remedy}", safe(&one.info.name), safe(&one.info.kind)),
+            format!("{} ({}), PIN: {pin}{remedy}", safe(&one.info.name), safe(id_of(&one.path))),
         );
     }
     Ok(status)

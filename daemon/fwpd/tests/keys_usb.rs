@@ -334,7 +334,7 @@ mockdev::test! {
         let mut plugs = Plugs::new();
         let (other, key) = (opensk::key(Touch::AtOnce), opensk::key(Touch::AtOnce));
         run(async {
-            let stage = Stage::on(PrivateBus::session(), &format!("{QUICK}[deadlines]\nsign = 4\n")).await;
+            let stage = Stage::on(PrivateBus::session(), &format!("{QUICK}[deadlines]\nsign = 8\n")).await;
             // Another one of the same model, which has a PIN.
             let plugged = plugs.plug(&other, 0);
             let (path, _) = stage.wait_for_keys(1).await.remove(0);
@@ -375,6 +375,31 @@ mockdev::test! {
             let (asked, status) = tokio::join!(asked, status);
             assert_eq!(refused(asked), ErrorName::Timeout);
             assert_eq!(status.usb, "ready");
+        });
+    }
+
+    fn a_thousand_questions_for_keys_take_a_handful_of_threads() {
+        let mut plugs = Plugs::new();
+        let key = opensk::key(Touch::AtOnce);
+        run(async {
+            let stage = Stage::new().await;
+            let _plugged = plugs.plug(&key, 0);
+            let (path, _) = stage.wait_for_keys(1).await.remove(0);
+            let wallet = stage.client.wallet().await.unwrap();
+            let authenticator = stage.client.authenticator(&path).await.unwrap();
+            let mut most = 0;
+            for _ in 0..20 {
+                let lists = futures_util::future::join_all((0..45).map(|_| wallet.list_authenticators()));
+                let winks = futures_util::future::join_all((0..5).map(|_| authenticator.wink()));
+                let (lists, winks) = tokio::join!(lists, winks);
+                assert!(lists.into_iter().all(|list| list.unwrap().len() == 2));
+                // One after the other, or told that the key is busy.
+                for wink in winks {
+                    assert!(wink.is_ok() || refused(wink) == ErrorName::Busy);
+                }
+                most = most.max(threads(&stage).len());
+            }
+            assert!(most <= 16, "{most} threads");
         });
     }
 }
