@@ -1,6 +1,8 @@
 //! What comes from people, shops, banks and agents at the programs' edges.
 
 use crate::{check, texts};
+use fwp_verifier::AttestationRoots;
+use fwp_verifier::certificate::check_certificates;
 use fwpctl::card_image;
 use fwpctl::origin::OfferUrl;
 use fwpctl::request::Request;
@@ -35,4 +37,15 @@ pub fn pin_box(data: &[u8]) {
 /// A line for `fwp-sandbox verify`.
 pub fn verify_line(data: &[u8]) {
     let _ = fwp_sandbox::cases::verify_line(data, &[]);
+}
+
+/// Certificates of an attestation, and roots: the input as one certificate, as two cut in the middle, and as PEM.
+pub fn attestation_certificates(data: &[u8]) {
+    let aaguid = [0x11; 16];
+    let (first, second) = data.split_at(data.len() / 2);
+    let _ = check_certificates(&[data.to_vec()], &aaguid);
+    let _ = check_certificates(&[first.to_vec(), second.to_vec()], &aaguid);
+    check(check_certificates(&[], &aaguid).is_err(), "no certificate is taken for one");
+    let _ = AttestationRoots::from_der([data]);
+    let _ = AttestationRoots::from_pem(data);
 }

@@ -9,7 +9,7 @@ mod store;
 mod transports;
 
 pub use ctap::{authenticator, ctap_ceremony, ctap_request, ctap_response};
-pub use edges::{card_image, command_line, pin_box, verify_line};
+pub use edges::{attestation_certificates, card_image, command_line, pin_box, verify_line};
 pub use protocol::{card_data, cbor, credential, enrollment, envelope, esad, payment_request, sad};
 pub use store::store_record;
 pub use transports::{ctap_hid, ctap_nfc};
@@ -19,6 +19,7 @@ pub type Target = fn(&[u8]);
 
 /// Every target by the name of its corpus.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("attestation_certificates", attestation_certificates),
     ("authenticator", authenticator),
     ("card_data", card_data),
     ("card_image", card_image),
