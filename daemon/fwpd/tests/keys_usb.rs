@@ -402,4 +402,29 @@ mockdev::test! {
             assert!(most <= 16, "{most} threads");
         });
     }
+
+    fn waiting_for_a_key_ends_with_the_agent_whatever_is_waited_for() {
+        let mut plugs = Plugs::new();
+        let key = opensk::key(Touch::AtOnce);
+        run(async {
+            let mut stage = Stage::new().await;
+            let (_, mut events) = stage.start_enrollment(any_key()).await.unwrap();
+            stage.told("insert").await;
+            stage.desktop.connection().clone().close().await.unwrap();
+            assert_eq!(finished(&mut events).await.unwrap_err().name, ErrorName::NoAgent);
+
+            stage.desktop = stage.fwpd.client(&stage.bus).await;
+            stage.agent.register(&stage.desktop).await.unwrap();
+            stage.agent.forget();
+            let _plugged = plugs.plug(&key, 0);
+            let (path, _) = stage.wait_for_keys(1).await.remove(0);
+            key.advance(std::time::Duration::from_secs(60));
+            let mut events = stage.client.events(&path);
+            stage.client.authenticator(&path).await.unwrap().reset().await.unwrap();
+            stage.told("replug").await;
+            stage.desktop.connection().clone().close().await.unwrap();
+            assert_eq!(finished(&mut events).await.unwrap_err().name, ErrorName::NoAgent);
+            stage.is_free().await;
+        });
+    }
 }
