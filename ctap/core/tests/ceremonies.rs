@@ -299,7 +299,7 @@ fn pins_can_be_read_by_the_device_only_that_was_there_when_they_were_asked_for()
         (0..pins).map(|_| ceremony.take(Input::Pin(pin()))).last().unwrap().unwrap()
     };
     let sent = typed(&mut make_credential(), &[info(Some(true)), retries(8), key()], 1);
-    assert_eq!(secrets(&sent), [hash.clone()]);
+    assert_eq!(secrets(&sent), std::slice::from_ref(&hash));
     let sent = typed(&mut SetPin::new(), &[info(Some(false)), key()], 1);
     assert_eq!(secrets(&sent), [padded.clone()]);
     let sent = typed(&mut ChangePin::new(), &[info(Some(true)), retries(8), key()], 2);
