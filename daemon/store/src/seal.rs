@@ -1,6 +1,7 @@
 //! Sealing: the data key, what is derived from it, and AES-256-GCM over each record.
 
 use crate::error::StoreError;
+use crate::secret::Secret;
 use crate::table::{Place, Table};
 use aes_gcm::aead::{Aead, Payload};
 use aes_gcm::{Aes256Gcm, KeyInit, Nonce};
@@ -8,6 +9,7 @@ use hkdf::Hkdf;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use std::fmt;
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 const NONCE_BYTES: usize = 12;
@@ -18,7 +20,7 @@ const TAG_BYTES: usize = 16;
 pub struct WalletId([u8; 16]);
 
 /// The one random key of a wallet, 32 bytes. Everything is sealed under keys derived from it.
-pub struct DataKey(Zeroizing<[u8; 32]>);
+pub struct DataKey(Secret);
 
 /// The keys that a store works with, derived from its [`DataKey`] (HKDF-SHA256, RFC 5869).
 pub(crate) struct Keys {
@@ -64,17 +66,27 @@ impl fmt::Debug for WalletId {
 
 impl DataKey {
     pub(crate) fn generate() -> Result<Self, StoreError> {
-        random().map(Self::from_bytes)
+        Secret::generate().map(Self).map_err(StoreError::Random)
     }
 
     /// The key with these bytes: for key slots, which take it apart and put it together again.
-    pub fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(Zeroizing::new(bytes))
+    pub fn from_bytes(bytes: &[u8; 32]) -> Self {
+        Self(Secret::copy_of(bytes))
+    }
+
+    /// As [`DataKey::from_bytes`]; `None` if there are not 32 of them.
+    pub fn from_slice(bytes: &[u8]) -> Option<Self> {
+        Secret::from_slice(bytes).map(Self)
     }
 
     /// The 32 bytes, for key slots only.
     pub fn expose(&self) -> &[u8; 32] {
-        &self.0
+        self.0.expose()
+    }
+
+    /// Whether the two are the same, in constant time.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.expose().ct_eq(other.expose()).into()
     }
 }
 
