@@ -5,7 +5,7 @@ mod common;
 
 use common::{Home, THEN, add_card, card, event, history, host, ledger};
 use fwp_store::record::{AuditKind, CardId, HistoryId, Outcome, Settings};
-use fwp_store::slot::{KeySlot, SlotError, SlotKind};
+use fwp_store::slot::{SlotError, SlotKind};
 use fwp_store::{Changes, Durability, Found, StoreError, Table, open};
 use std::os::unix::fs::PermissionsExt;
 use zeroize::Zeroizing;
@@ -225,29 +225,6 @@ fn a_missing_malformed_or_exposed_key_file_is_named() {
     }
     std::fs::remove_file(&path).unwrap();
     assert!(matches!(problem(), SlotError::Missing(_)));
-}
-
-#[test]
-fn a_slot_of_a_kind_unknown_here_does_not_hinder_the_others() {
-    struct FromTomorrow;
-    impl KeySlot for FromTomorrow {
-        fn kind(&self) -> SlotKind {
-            SlotKind::Unknown(99)
-        }
-        fn wrap(&self, _: &fwp_store::WalletId, _: &fwp_store::DataKey) -> Result<Vec<u8>, SlotError> {
-            Ok(vec![1])
-        }
-        fn unwrap(&self, _: &fwp_store::WalletId, _: &[u8]) -> Result<fwp_store::DataKey, SlotError> {
-            Err(SlotError::OtherKey)
-        }
-    }
-    let home = Home::new();
-    let mut store = home.create();
-    store.add_slot(&FromTomorrow, THEN).unwrap();
-    drop(store);
-    let locked = home.locked();
-    assert_eq!(locked.slot_kinds().collect::<Vec<_>>(), [SlotKind::KeyFile, SlotKind::Unknown(99)]);
-    locked.unlock(&[&home.key()], None).unwrap();
 }
 
 #[test]
