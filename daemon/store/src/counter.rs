@@ -1,10 +1,10 @@
 //! Roll-back of the whole store. The head sees when single records are put back, but not when all files are: for that a
 //! number has to stand somewhere else.
 //!
-//! The head records the number that the outside counter has, or is about to have. Each durable commit writes the next
-//! number and then moves the counter there; so the counter is never ahead of the newest state of the store, and a store that
-//! is behind the counter is an old one. A process that ends between the two leaves a store one ahead, which the next opening
-//! makes up for.
+//! The head records the number that the outside counter has, or is about to have. At each step of its [`Pace`] a commit
+//! writes the next number, and then the counter is moved there; so the counter is never ahead of the newest state of the
+//! store, and a store that is behind the counter is an old one. A process that ends between the two leaves a store one ahead,
+//! which the next opening makes up for.
 //!
 //! | the store's number is | then |
 //! |---|---|
@@ -18,14 +18,17 @@
 //! Refused means that nothing is changed until the user says that this copy is meant
 //! ([`Locked::unlock_as_newest`](crate::Locked::unlock_as_newest)).
 //!
-//! **What is not noticed.** A copy of the state after the newest durable commit, put back after lazy ones: at most the
-//! outcome in history and audit log since then (a power cut may undo the same). A copy made within the few milliseconds
-//! between a commit and the counter's step, until that step. Everything while the counter can't be asked, which is said and
-//! does not lock the wallet. And whoever can put back both, the store and what the counter stands in: for the keyring
-//! everyone with the user's files, so it guards against mistakes (a backup, a synchronised folder), not against a thief;
-//! for a counter of the TPM nobody.
+//! **What is not noticed.** States between two steps are the same to the counter. At the pace of durable commits that is a
+//! copy from after the newest of them, put back after lazy ones: at most the outcomes in history and audit log since then
+//! (a power cut may undo the same), or one made within the milliseconds between a commit and its step. At the pace of
+//! openings it is everything since the newest opening. Further, everything while the counter can't be asked, which is said
+//! and does not lock the wallet. And whoever can put back both, the store and what the counter stands in.
 //!
-//! **Cost.** One step for each durable commit: a payment has one, whose fsync costs about as much. Openings only read.
+//! **Which pace.** The ledger's ties and the counted attempts at a PIN are durable commits, and whoever can put back either
+//! can try again: against that every one of them has to count, which a counter of the TPM does for the price of about
+//! another fsync, while nobody can put it back. A counter in the keyring can be put back by everyone with the user's files,
+//! and written by everyone in the user's session: it guards against mistakes (a backup, a synchronised folder), for which
+//! openings are close enough, and a payment need not wait for a keyring.
 
 use crate::seal::WalletId;
 use std::fmt;
@@ -40,6 +43,9 @@ pub trait OutsideCounter: Send {
     /// What it stands in.
     fn kind(&self) -> CounterKind;
 
+    /// When it is moved.
+    fn pace(&self) -> Pace;
+
     /// Its value; `None` where this wallet never had one.
     ///
     /// # Errors
@@ -52,6 +58,15 @@ pub trait OutsideCounter: Send {
     /// # Errors
     /// [`CounterError`].
     fn increment(&mut self, wallet: &WalletId) -> Result<u64, CounterError>;
+}
+
+/// When a counter is moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// At each opening of the wallet: at the price of one more durable commit there.
+    Opening,
+    /// With each durable commit; openings only read. A payment has one.
+    DurableCommit,
 }
 
 /// What a counter stands in. The number stands in the store: never change or reuse one.

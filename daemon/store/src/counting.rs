@@ -1,7 +1,7 @@
 //! An open store and its outside counter (see [`crate::counter`]).
 
 use crate::changes::Durability;
-use crate::counter::{CounterError, OutsideCounter, Recorded, RollBack, Verdict, judge};
+use crate::counter::{CounterError, OutsideCounter, Pace, Recorded, RollBack, Verdict, judge};
 use crate::error::StoreError;
 use crate::head::Head;
 use crate::record::AuditEvent;
@@ -109,9 +109,13 @@ impl Store {
                 Ok(())
             }
             Advice::Newest(counter, steps) => {
+                let pace = counter.pace();
                 self.counting = Counting { counter: Some(counter), steps, ..Counting::default() };
                 self.count_outside();
-                Ok(())
+                match pace {
+                    Pace::Opening => self.count_opening(),
+                    Pace::DurableCommit => Ok(()),
+                }
             }
             Advice::Begin(counter) => self.begin(counter),
         }
@@ -139,16 +143,29 @@ impl Store {
         Ok(())
     }
 
-    /// The head that the next commit goes out from: a durable one takes the counter's next number, unless the counter still
-    /// has steps to make.
+    /// Takes the counter's next number, unless it still has steps to make.
+    fn count_opening(&mut self) -> Result<(), StoreError> {
+        match self.head.counter {
+            Some(Recorded { kind, value: Some(value) }) if self.counting.steps == 0 => {
+                self.write(Durability::Durable, |writer| {
+                    writer.record_counter(Recorded { kind, value: Some(value.saturating_add(1)) });
+                    Ok(())
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The head that the next commit goes out from: at the pace of durable commits one takes the counter's next number,
+    /// unless the counter still has steps to make.
     pub(crate) fn counted_head(&self, durability: Durability) -> Head {
         let mut head = self.head.clone();
         if durability == Durability::Durable
-            && self.counting.counter.is_some()
+            && self.counting.counter.as_ref().is_some_and(|counter| counter.pace() == Pace::DurableCommit)
             && self.counting.steps == 0
             && let Some(Recorded { value: Some(value), .. }) = &mut head.counter
         {
-            *value += 1;
+            *value = value.saturating_add(1);
         }
         head
     }

@@ -55,7 +55,7 @@ mod verify;
 mod writer;
 
 pub use changes::{Changes, Committed, Durability};
-pub use counter::{CounterError, CounterKind, MOST_BEHIND, OutsideCounter, RollBack};
+pub use counter::{CounterError, CounterKind, MOST_BEHIND, OutsideCounter, Pace, RollBack};
 pub use error::StoreError;
 pub use locked::{Found, Locked, Refusal, Vacant, open};
 pub use rotation::Rotation;

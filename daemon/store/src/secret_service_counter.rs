@@ -3,7 +3,7 @@
 //! It notices an old copy of the store that was put back by mistake or by a program that synchronises folders. Who has the
 //! user's files can put the keyring's file back as well, and who is in the user's session can write any number.
 
-use crate::counter::{CounterError, CounterKind, OutsideCounter};
+use crate::counter::{CounterError, CounterKind, OutsideCounter, Pace};
 use crate::keyring::{KeyringItem, outcome};
 use crate::seal::WalletId;
 use crate::slot::SlotError;
@@ -28,6 +28,10 @@ impl SecretServiceCounter {
 impl OutsideCounter for SecretServiceCounter {
     fn kind(&self) -> CounterKind {
         CounterKind::SecretService
+    }
+
+    fn pace(&self) -> Pace {
+        Pace::Opening
     }
 
     fn value(&self, wallet: &WalletId) -> Result<Option<u64>, CounterError> {

@@ -7,8 +7,8 @@ mod common;
 use common::{Home, THEN, add_card, event};
 use fwp_store::record::AuditKind;
 use fwp_store::{
-    Changes, CounterError, CounterKind, Durability, OutsideCounter, RollBack, Rotation, Store, StoreError,
-    WalletId,
+    Changes, CounterError, CounterKind, Durability, OutsideCounter, Pace, RollBack, Rotation, Store,
+    StoreError, WalletId,
 };
 use std::sync::{Arc, Mutex};
 
@@ -35,6 +35,10 @@ enum Fails {
 impl OutsideCounter for Counter {
     fn kind(&self) -> CounterKind {
         CounterKind::Tpm
+    }
+
+    fn pace(&self) -> Pace {
+        Pace::DurableCommit
     }
 
     fn value(&self, _: &WalletId) -> Result<Option<u64>, CounterError> {
@@ -186,6 +190,9 @@ fn a_counter_that_was_not_reached_at_the_first_opening_is_made_at_the_next() {
         impl OutsideCounter for Breaking {
             fn kind(&self) -> CounterKind {
                 CounterKind::Tpm
+            }
+            fn pace(&self) -> Pace {
+                Pace::DurableCommit
             }
             fn value(&self, wallet: &WalletId) -> Result<Option<u64>, CounterError> {
                 self.0.value(wallet)
