@@ -240,9 +240,11 @@ fn two_copies_of_a_wallet_that_are_both_used_notice_each_other() {
 #[test]
 fn another_counter_is_named_and_begins_again_when_this_copy_is_meant() {
     let (home, counter) = counted_wallet();
+    let mut store = open(&home, &counter).unwrap();
     for _ in 0..300 {
-        write(&mut open(&home, &counter).unwrap(), Durability::Durable);
+        write(&mut store, Durability::Durable);
     }
+    drop(store);
     // Behind by more than a power cut explains, and gone.
     for value in [Some(41), None] {
         counter.0.lock().unwrap().value = value;

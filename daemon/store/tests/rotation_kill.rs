@@ -107,7 +107,7 @@ fn killed_rotations() -> usize {
         // From the first rotation on, at any instant: some in the middle of one, some between two.
         let mut random = [0; 4];
         getrandom::fill(&mut random).unwrap();
-        let delay = Duration::from_micros(u64::from(u32::from_be_bytes(random)) % 60_000);
+        let delay = Duration::from_micros(u64::from(u32::from_be_bytes(random)) % 160_000);
         let begun = Instant::now();
         while begun.elapsed() < delay {
             std::hint::spin_loop();
