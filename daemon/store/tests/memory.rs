@@ -44,11 +44,10 @@ fn look_here(what: &str) {
     std::io::stdin().lock().read_line(&mut String::new()).unwrap();
 }
 
-fn passphrase() -> Passphrase {
+/// From a file, without a buffer that would keep it.
+fn passphrase(directory: &Path) -> Passphrase {
     let mut text = Zeroizing::new(String::with_capacity(64));
-    std::io::stdin().lock().read_line(&mut text).unwrap();
-    let end = text.trim_end().len();
-    text.truncate(end);
+    std::fs::File::open(directory.join("phrase")).unwrap().read_to_string(&mut text).unwrap();
     Passphrase::with_cost(&text, Cost::new(64, 1, 1).unwrap()).unwrap()
 }
 
@@ -60,7 +59,7 @@ fn use_wallet(directory: &Path) {
     let key = KeyFile::new(directory.join("wallet.key"));
     let credential = SystemdCredential::new(directory, "credential");
     {
-        let phrase = passphrase();
+        let phrase = passphrase(directory);
         for slot in [&key as &dyn KeySlot, &credential, &phrase] {
             let mut store = found().unlock(&[slot], None).unwrap();
             add_card(&mut store, 77);
@@ -125,6 +124,12 @@ fn memory_of_a_closed_wallet() {
     let key_file = std::fs::read_to_string(home.key().path()).unwrap();
     let file_key = data_encoding::HEXLOWER.decode(key_file.lines().nth(1).unwrap().as_bytes()).unwrap();
 
+    // What records are sealed under, as the store derives it.
+    let mut seal_key = [0; 32];
+    hkdf::Hkdf::<sha2::Sha256>::new(Some(wallet.as_bytes()), data_key.expose())
+        .expand(b"fwpd store seal", &mut seal_key)
+        .unwrap();
+    std::fs::write(directory.join("phrase"), PHRASE).unwrap();
     let mut process = Command::new(std::env::current_exe().unwrap())
         .arg("--wallet")
         .arg(directory)
@@ -134,7 +139,6 @@ fn memory_of_a_closed_wallet() {
         .unwrap();
     let mut input = process.stdin.take().unwrap();
     let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-    writeln!(input, "{PHRASE}").unwrap();
     assert_eq!(lines.next().unwrap().unwrap(), "open");
     let open = memory(&process);
     assert!(
@@ -147,12 +151,13 @@ fn memory_of_a_closed_wallet() {
     let found: Vec<_> = [
         ("data key", data_key.expose().as_slice()),
         ("key of the key file", &file_key),
-        ("key file", key_file.as_bytes()),
+        ("text of the key file", key_file.lines().nth(1).unwrap().as_bytes()),
         ("credential", &own_key),
+        ("key of the records", &seal_key),
         ("passphrase", PHRASE.as_bytes()),
     ]
     .into_iter()
-    .filter(|(_, secret)| holds(&closed, secret))
+    .filter(|(_, secret)| holds(&closed, &secret[..16]) || holds(&closed, &secret[secret.len() - 16..]))
     .map(|(name, _)| name)
     .collect();
     writeln!(input).unwrap();
