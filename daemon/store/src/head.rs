@@ -146,3 +146,36 @@ fn unsigned(fields: &mut Fields, label: i64) -> Result<u64, RecordError> {
         _ => Err(fields.wrong_type(label, "an unsigned integer").into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_head_is_read_back_with_and_without_a_counter() {
+        let counters = [
+            None,
+            Some(Recorded { kind: CounterKind::Tpm, value: None }),
+            Some(Recorded { kind: CounterKind::SecretService, value: Some(u64::MAX) }),
+        ];
+        for counter in counters {
+            let head = Head { generation: 7, counter, ..Head::default() };
+            assert_eq!(Head::decode(&head.encode()), Ok(head));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_refused_or_the_one_encoding_of_a_head(bytes: Vec<u8>, place: prop::sample::Index, to: u8) {
+            let counter = Some(Recorded { kind: CounterKind::Tpm, value: Some(9) });
+            let mut changed = Head { counter, ..Head::default() }.encode();
+            *place.get_mut(&mut changed) = to;
+            for bytes in [bytes, changed] {
+                if let Ok(head) = Head::decode(&bytes) {
+                    prop_assert_eq!(head.encode(), bytes);
+                }
+            }
+        }
+    }
+}

@@ -62,6 +62,6 @@ pub use rotation::Rotation;
 pub use seal::{DataKey, WalletId};
 #[cfg(feature = "secret-service")]
 pub use secret_service_counter::SecretServiceCounter;
-pub use slots::{MAX_SLOTS, SlotId};
+pub use slots::{MAX_SLOTS, SlotCheck, SlotId};
 pub use store::Store;
 pub use table::{SCHEMA_VERSION, Table};

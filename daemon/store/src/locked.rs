@@ -142,6 +142,11 @@ impl Locked {
         self.slots.iter().map(|slot| slot.kind)
     }
 
+    /// Its slots; not authenticated yet.
+    pub fn slots(&self) -> impl Iterator<Item = (SlotId, SlotKind)> {
+        self.slots.iter().map(|slot| (slot.id, slot.kind))
+    }
+
     /// Opens the wallet with the first of `slots` that gives its data key, in their order, and checks every record. A store
     /// of an earlier schema version is carried over in one commit. With a `counter`, the store must be the newest that it
     /// knows of; one that can't be asked now does not hinder, and [`Store::counter_problem`] says so.

@@ -35,6 +35,17 @@ impl fmt::Display for SlotId {
     }
 }
 
+/// What [`Store::check_slots`] found of one slot.
+#[derive(Debug)]
+pub struct SlotCheck {
+    /// Its name.
+    pub id: SlotId,
+    /// Its kind.
+    pub kind: SlotKind,
+    /// Whether it opens the wallet, and if not, why.
+    pub usable: Result<(), SlotError>,
+}
+
 /// A slot's row.
 pub(crate) struct SlotRow {
     pub(crate) id: SlotId,
@@ -62,11 +73,12 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Database`].
-    pub fn check_slots(
-        &self,
-        at_hand: &[&dyn KeySlot],
-    ) -> Result<Vec<(SlotId, SlotKind, Result<(), SlotError>)>, StoreError> {
-        let check = |row: SlotRow| (row.id, row.kind, self.driver_of(&row, at_hand).map(|_| ()));
+    pub fn check_slots(&self, at_hand: &[&dyn KeySlot]) -> Result<Vec<SlotCheck>, StoreError> {
+        let check = |row: SlotRow| SlotCheck {
+            id: row.id,
+            kind: row.kind,
+            usable: self.driver_of(&row, at_hand).map(|_| ()),
+        };
         Ok(self.slot_rows()?.into_iter().map(check).collect())
     }
 
@@ -90,8 +102,9 @@ impl Store {
     }
 
     /// Removes a way to the data key, durably, if one of the others is usable: one of `at_hand` has to open the wallet through
-    /// it here and now. What the removed slot keeps elsewhere (file, keyring) stays; together with an old copy of the store
-    /// it still opens that copy, and what is sealed under the same data key: [`Store::rotate`] ends that.
+    /// it here and now. What the removed slot keeps elsewhere (file, keyring) stays until [`KeySlot::discard`]; together with
+    /// an old copy of the store it opens that copy, and what is sealed under the same data key: [`Store::rotate`] ends
+    /// that.
     ///
     /// # Errors
     /// [`StoreError::LastSlot`] if there is no other, [`StoreError::LastUsableSlot`], [`StoreError::NoSuchRow`], and those

@@ -45,6 +45,8 @@ const SCENARIOS: &[Scenario] = &[
     ("a_key_that_was_deleted_is_missing", Session::UnlockedKeyring, deleted_key),
     ("another_key_in_its_place_is_named", Session::UnlockedKeyring, other_key),
     ("a_locked_keyring_is_named", Session::UnlockedKeyring, locked_keyring),
+    ("a_wallet_is_not_made_in_a_locked_keyring", Session::UnlockedKeyring, created_locked),
+    ("an_item_that_is_discarded_opens_nothing", Session::UnlockedKeyring, discarded),
     ("a_keyring_that_never_answers_is_given_up", Session::UnlockedKeyring, hanging_keyring),
     ("an_old_copy_of_the_store_is_noticed_and_opens_when_it_is_meant", Session::UnlockedKeyring, old_copy),
     ("a_copy_from_before_the_first_counter_is_noticed", Session::UnlockedKeyring, copy_before_the_counter),
@@ -265,6 +267,24 @@ fn locked_keyring(directory: &Path) {
     lock_keyring();
     let problem = problem(&wallet(directory));
     assert!(matches!(problem, SlotError::Locked(_)), "{problem}");
+}
+
+fn created_locked(directory: &Path) {
+    drop(create(&directory.join("first")));
+    lock_keyring();
+    let Found::Nothing(vacant) = open(&wallet(directory)).unwrap() else { panic!("there is a wallet") };
+    let error = vacant.create(&[&slot()], THEN).unwrap_err();
+    assert!(matches!(error, StoreError::Slot { source: SlotError::Locked(_), .. }), "{error}");
+    assert!(matches!(open(&wallet(directory)).unwrap(), Found::Nothing(_)));
+}
+
+fn discarded(directory: &Path) {
+    let id = create(&wallet(directory)).wallet_id();
+    for _ in 0..2 {
+        slot().discard(&id).unwrap();
+        let problem = problem(&wallet(directory));
+        assert!(matches!(problem, SlotError::Missing(_)), "{problem}");
+    }
 }
 
 /// Stops or continues the keyring's program.

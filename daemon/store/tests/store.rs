@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Home, THEN, add_card, card, event, history, host, ledger};
+use common::{Home, add_card, card, event, history, host, ledger};
 use fwp_store::record::{AuditKind, CardId, HistoryId, Outcome, Settings};
 use fwp_store::slot::{SlotError, SlotKind};
 use fwp_store::{Changes, Durability, Found, StoreError, Table, open};

@@ -58,6 +58,16 @@ pub trait KeySlot {
     /// # Errors
     /// [`SlotError`].
     fn unwrap(&self, wallet: &WalletId, wrapped: &[u8]) -> Result<DataKey, SlotError>;
+
+    /// Deletes what the slot keeps outside of the store for `wallet`, if it keeps anything of its own there. To be called after
+    /// its last slot was removed ([`crate::Store::remove_slot`]); what it once wrapped is not opened by it any more, in no
+    /// copy.
+    ///
+    /// # Errors
+    /// [`SlotError`].
+    fn discard(&self, _wallet: &WalletId) -> Result<(), SlotError> {
+        Ok(())
+    }
 }
 
 /// Why a slot does not give or take the data key.

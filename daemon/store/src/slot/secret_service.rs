@@ -38,6 +38,13 @@ impl KeySlot for SecretServiceSlot {
         own.wrap(self.kind(), wallet, key)
     }
 
+    fn discard(&self, wallet: &WalletId) -> Result<(), SlotError> {
+        self.0.with(wallet, |entry| match entry.delete_credential().map_err(outcome) {
+            Err(SlotError::Missing(_)) => Ok(()),
+            other => other,
+        })
+    }
+
     fn unwrap(&self, wallet: &WalletId, wrapped: &[u8]) -> Result<DataKey, SlotError> {
         self.0.with(wallet, |entry| read(&entry))?.unwrap(self.kind(), wallet, wrapped)
     }

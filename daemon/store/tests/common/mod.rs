@@ -11,8 +11,8 @@ use fwp_store::record::{
     AuditEvent, AuditKind, AuthenticatorKind, AuthenticatorRef, HistoryRecord, LedgerRecord, NewCard,
     Outcome, Settings,
 };
-use fwp_store::slot::KeyFile;
-use fwp_store::{Changes, Durability, Found, Locked, Store, StoreError, open};
+use fwp_store::slot::{Cost, KeyFile, KeySlot, Passphrase, SlotKind};
+use fwp_store::{Changes, DataKey, Durability, Found, Locked, Store, StoreError, open};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
@@ -193,4 +193,33 @@ pub(crate) fn contents(store: &Store) -> String {
         store.settings(),
         store.authenticator_state().unwrap(),
     )
+}
+
+/// The least that the standard allows.
+pub(crate) fn cheap() -> Cost {
+    Cost::new(8, 1, 1).unwrap()
+}
+
+pub(crate) fn passphrase(text: &str) -> Passphrase {
+    Passphrase::with_cost(&Zeroizing::new(text.to_owned()), cheap()).unwrap()
+}
+
+/// What a slot keeps in the store.
+pub(crate) fn wrapped(home: &Home, kind: SlotKind) -> Vec<u8> {
+    let connection = rusqlite::Connection::open(home.database()).unwrap();
+    let mut statement = connection.prepare("SELECT sealed FROM slot").unwrap();
+    let rows: Vec<Vec<u8>> =
+        statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
+    let number: i64 = match kind {
+        SlotKind::Passphrase => 5,
+        SlotKind::SystemdCredential => 3,
+        _ => 1,
+    };
+    rows.into_iter().find(|row| row.starts_with(&number.to_be_bytes())).unwrap().split_off(8)
+}
+
+/// The wallet's data key, by its key file.
+pub(crate) fn data_key(home: &Home) -> DataKey {
+    let wallet = home.locked().wallet_id();
+    home.key().unwrap(&wallet, &wrapped(home, SlotKind::KeyFile)).unwrap()
 }
