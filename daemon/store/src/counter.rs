@@ -21,7 +21,8 @@
 //! **What is not noticed.** States between two steps are the same to the counter. At the pace of durable commits that is a
 //! copy from after the newest of them, put back after lazy ones: at most the outcomes in history and audit log since then
 //! (a power cut may undo the same), or one made within the milliseconds between a commit and its step. At the pace of
-//! openings it is everything since the newest opening. Further, everything while the counter can't be asked, which is said
+//! openings it is everything since the newest opening. Further, a copy from the moment in which the counter was made (between
+//! two commits of the first opening that had one); everything while the counter can't be asked, which is said
 //! and does not lock the wallet. And whoever can put back both, the store and what the counter stands in.
 //!
 //! **Which pace.** The ledger's ties and the counted attempts at a PIN are durable commits, and whoever can put back either

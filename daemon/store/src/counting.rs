@@ -4,7 +4,7 @@ use crate::changes::Durability;
 use crate::counter::{CounterError, OutsideCounter, Pace, Recorded, RollBack, Verdict, judge};
 use crate::error::StoreError;
 use crate::head::Head;
-use crate::record::AuditEvent;
+use crate::record::{AuditEvent, AuditKind};
 use crate::seal::WalletId;
 use crate::store::Store;
 
@@ -28,8 +28,10 @@ pub(crate) enum Advice {
     NotAsked(CounterError),
     /// It is the newest.
     Newest(Box<dyn OutsideCounter>, u64),
-    /// A counter is to be made, or, where the user has said that this copy is meant, to begin again.
+    /// There is none yet: it is to be made.
     Begin(Box<dyn OutsideCounter>),
+    /// It is against this copy, but the user has said that this one is meant: it is to begin again.
+    BeginAgain(Box<dyn OutsideCounter>),
 }
 
 /// Asks `counter` about a store with `head`. `as_newest`: whatever it says against the store, the user has said more.
@@ -46,13 +48,13 @@ pub(crate) fn ask(
     let outside = match counter.value(wallet) {
         Ok(outside) => outside,
         Err(error @ CounterError::Unreachable(_)) => return Ok(Advice::NotAsked(error)),
-        Err(_) if as_newest => return Ok(Advice::Begin(counter)),
+        Err(_) if as_newest => return Ok(Advice::BeginAgain(counter)),
         Err(error) => return Err(StoreError::Counter(error)),
     };
     match judge(head.counter, counter.kind(), outside) {
         Verdict::Newest { steps } => Ok(Advice::Newest(counter, steps)),
         Verdict::First => Ok(Advice::Begin(counter)),
-        _ if as_newest => Ok(Advice::Begin(counter)),
+        _ if as_newest => Ok(Advice::BeginAgain(counter)),
         Verdict::RolledBack { found, counter } => Err(StoreError::RolledBack { found, counter }),
         Verdict::Lost { expected, found } => {
             Err(StoreError::CounterLost { kind: counter.kind(), expected, found })
@@ -85,11 +87,16 @@ impl Store {
         self.follow(advice)
     }
 
-    /// Follows the advice at an opening, where what can't be written (a full disk) leaves a store without a counter. A copy
-    /// that is `accepted` is noted before the counter begins again.
-    pub(crate) fn take_up(&mut self, advice: Advice, accepted: Option<AuditEvent>) {
-        let noted = accepted
-            .map_or(Ok(()), |event| self.write(Durability::Durable, |writer| writer.append_audit(&event)));
+    /// Follows the advice at an opening, where what can't be written (a full disk) leaves a store without a counter. That an
+    /// old copy was `accepted`, and when, is noted before the counter begins again.
+    pub(crate) fn take_up(&mut self, advice: Advice, accepted: Option<i64>) {
+        let noted = match (&advice, accepted) {
+            (Advice::BeginAgain(_), Some(at_unix_ms)) => {
+                let event = AuditEvent::new(at_unix_ms, AuditKind::OldCopyAccepted);
+                self.write(Durability::Durable, |writer| writer.append_audit(&event))
+            }
+            _ => Ok(()),
+        };
         if let Err(error) = noted.and_then(|()| self.follow(advice)) {
             self.counting = Counting::default();
             self.counting.problem = Some(CounterError::Unreachable(error.to_string()));
@@ -117,7 +124,7 @@ impl Store {
                     Pace::DurableCommit => Ok(()),
                 }
             }
-            Advice::Begin(counter) => self.begin(counter),
+            Advice::Begin(counter) | Advice::BeginAgain(counter) => self.begin(counter),
         }
     }
 

@@ -29,7 +29,7 @@ pub enum StoreError {
     /// SQLite refuses.
     #[error("database: {0}")]
     Database(#[source] rusqlite::Error),
-    /// The disk is full, or the user's share of it.
+    /// The disk is full.
     #[error("there is no room left on the disk for the wallet; nothing was changed, make room and try again")]
     NoRoom,
     /// The system gives no random numbers.

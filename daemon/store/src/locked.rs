@@ -1,7 +1,7 @@
 //! Before the store is unlocked.
 
 use crate::counter::OutsideCounter;
-use crate::counting::{Advice, ask};
+use crate::counting::ask;
 use crate::error::StoreError;
 use crate::files::{WalletDirectory, exists, file_error, make_private, remove_if_there};
 use crate::head::Head;
@@ -211,12 +211,9 @@ impl Locked {
         let checked = verify(&self.connection, &keys, self.schema).and_then(|verified| {
             let advice = ask(&verified.head, &self.wallet, counter, accepted_at.is_some())?;
             let verified = migrate(&self.connection, &keys, &mut self.schema, verified, MIGRATIONS)?;
-            if let (Some(at), Advice::Begin(_)) = (accepted_at, &advice) {
-                return Ok((verified, advice, Some(AuditEvent::new(at, AuditKind::OldCopyAccepted))));
-            }
-            Ok((verified, advice, None))
+            Ok((verified, advice))
         });
-        let (verified, advice, accepted) = match checked {
+        let (verified, advice) = match checked {
             Ok(checked) => checked,
             Err(error) => return Err(Box::new(Refusal { locked: self, error })),
         };
@@ -224,7 +221,7 @@ impl Locked {
         let mut store =
             Store::new(Parts { connection, directory, wallet, data_key, keys, verified, opened_by });
         // What can't be written here is no reason to keep the wallet shut; it is said.
-        store.take_up(advice, accepted);
+        store.take_up(advice, accepted_at);
         Ok(store)
     }
 }

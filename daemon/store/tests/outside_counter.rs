@@ -281,6 +281,13 @@ fn what_is_accepted_although_nothing_is_against_it_is_not_noted() {
     let (home, counter) = counted_wallet();
     let store = home.locked().unlock_as_newest(&[&home.key()], Box::new(counter.clone()), THEN).unwrap();
     assert_eq!((store.audit(0, 99).unwrap().len(), counter.at()), (1, Some(41)));
+    drop(store);
+    // Nor that the first counter is made.
+    let home = Home::new();
+    drop(home.create());
+    let counter = Counter::default();
+    let store = home.locked().unlock_as_newest(&[&home.key()], Box::new(counter.clone()), THEN).unwrap();
+    assert_eq!((store.audit(0, 99).unwrap().len(), counter.at()), (1, Some(41)));
 }
 
 #[test]

@@ -45,6 +45,7 @@ const SCENARIOS: &[Scenario] = &[
     ("a_key_that_was_deleted_is_missing", Session::UnlockedKeyring, deleted_key),
     ("another_key_in_its_place_is_named", Session::UnlockedKeyring, other_key),
     ("a_locked_keyring_is_named", Session::UnlockedKeyring, locked_keyring),
+    ("two_items_of_one_wallet_are_named", Session::UnlockedKeyring, two_items),
     ("a_wallet_is_not_made_in_a_locked_keyring", Session::UnlockedKeyring, created_locked),
     ("an_item_that_is_discarded_opens_nothing", Session::UnlockedKeyring, discarded),
     ("a_keyring_that_never_answers_is_given_up", Session::UnlockedKeyring, hanging_keyring),
@@ -267,6 +268,16 @@ fn locked_keyring(directory: &Path) {
     lock_keyring();
     let problem = problem(&wallet(directory));
     assert!(matches!(problem, SlotError::Locked(_)), "{problem}");
+}
+
+fn two_items(directory: &Path) {
+    let id = create(&wallet(directory)).wallet_id();
+    // Found by the same attributes, and by one more.
+    let place = std::collections::HashMap::from([("target", "Login")]);
+    let twin = keyring::Store::new().unwrap().build("io.github.fwpd", &format!("wallet-{id}"), Some(&place));
+    twin.unwrap().set_secret(&[7; 32]).unwrap();
+    let problem = problem(&wallet(directory));
+    assert!(matches!(problem, SlotError::Malformed(_)), "{problem}");
 }
 
 fn created_locked(directory: &Path) {

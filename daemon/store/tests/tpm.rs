@@ -56,7 +56,7 @@ impl Tpm {
             }
             self.power_off();
         }
-        panic!("swtpm does not start");
+        panic!("no software TPM answers (packages swtpm, tpm2-tools, libtss2-tcti-swtpm0)");
     }
 
     fn power_off(&mut self) {
