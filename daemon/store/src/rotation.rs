@@ -3,7 +3,9 @@
 //!
 //! Filling the slots anew (another salt, today's cost, another TPM) keeps the data key. Whoever once had the key, by an old
 //! copy of the file and a slot that was removed since, has it still: against that only a new one helps, and a new one that
-//! left the records under the old would not. So there are these two, and nothing between them.
+//! left the records under the old would not. So there are these two, and nothing between them. What the slots keep
+//! elsewhere (the key in a file or keyring) stays either way: who wants that replaced adds another slot, removes the old one
+//! and discards it.
 
 use crate::changes::Durability;
 use crate::error::StoreError;
