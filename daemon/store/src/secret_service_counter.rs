@@ -42,6 +42,8 @@ impl OutsideCounter for SecretServiceCounter {
         let work = |entry: Entry| {
             let next = match read(&entry) {
                 Ok(value) => value.unwrap_or(0).saturating_add(1),
+                // It begins again: the store asked for its value before, and knows what the user said to that.
+                Err(CounterError::Malformed(_)) => 1,
                 Err(error) => return Ok(Err(error)),
             };
             entry.set_secret(write(next).as_bytes()).map_err(outcome)?;

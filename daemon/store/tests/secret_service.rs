@@ -424,6 +424,13 @@ fn counter_gone(directory: &Path) {
         let error = open_counted(directory).unwrap_err();
         assert!(matches!(error, StoreError::Counter(CounterError::Malformed(_))), "{error}");
     }
+    // The user says that this copy is meant: the counter begins again.
+    let Found::Wallet(locked) = open(&wallet(directory)).unwrap() else { panic!("there is no wallet") };
+    let key = KeyFile::new(directory.join("wallet.key"));
+    let store = locked.unlock_as_newest(&[&key], counter().unwrap(), THEN).unwrap();
+    assert_eq!((store.roll_back(), number(&id)), (RollBack::Excluded, Some(1)));
+    drop(store);
+
     item.delete_credential().unwrap();
     let error = open_counted(directory).unwrap_err();
     let lost = matches!(
