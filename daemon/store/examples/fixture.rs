@@ -1,13 +1,14 @@
 //! Makes the wallet that `tests/fixtures` keeps of a schema version, so that later programs show that they still open it:
-//! `cargo run -p fwp-store --example fixture -- daemon/store/tests/fixtures/v1`, once, when the version is released.
+//! `cargo run -p fwp-store --example fixture -- daemon/store/tests/fixtures/v2`, once, when the version is released.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 #[path = "../tests/common/mod.rs"]
 mod common;
 
 use fwp_store::record::{AuditKind, Outcome, Settings};
-use fwp_store::slot::KeyFile;
+use fwp_store::slot::{KeyFile, KeySlot, Passphrase, SystemdCredential};
 use fwp_store::{Changes, Durability, Found, open};
+use std::os::unix::fs::PermissionsExt;
 use zeroize::Zeroizing;
 
 fn main() {
@@ -24,4 +25,16 @@ fn main() {
         .put_authenticator_state(Zeroizing::new(b"state".to_vec()))
         .put_settings(Settings([("cool-down".to_owned(), "2".to_owned())].into()));
     store.commit(changes, Durability::Durable).unwrap();
+    std::fs::write(
+        directory.join("credential"),
+        common::card(1).label.repeat(9).as_bytes().first_chunk::<32>().unwrap(),
+    )
+    .unwrap();
+    std::fs::set_permissions(directory.join("credential"), PermissionsExt::from_mode(0o600)).unwrap();
+    let passphrase = Zeroizing::new("correct horse battery staple".to_owned());
+    let slots: [&dyn KeySlot; 2] =
+        [&Passphrase::new(&passphrase).unwrap(), &SystemdCredential::new(&directory, "credential")];
+    for slot in slots {
+        store.add_slot(slot, common::THEN).unwrap();
+    }
 }

@@ -1,6 +1,8 @@
 //! Everything that can go wrong with a store, each with what to do about it.
 
+use crate::counter::{CounterError, CounterKind};
 use crate::slot::{SlotError, SlotKind};
+use crate::slots::SlotId;
 use crate::table::Table;
 use std::path::PathBuf;
 
@@ -27,6 +29,9 @@ pub enum StoreError {
     /// SQLite refuses.
     #[error("database: {0}")]
     Database(#[source] rusqlite::Error),
+    /// The disk is full.
+    #[error("there is no room left on the disk for the wallet; nothing was changed, make room and try again")]
+    NoRoom,
     /// The system gives no random numbers.
     #[error("no random numbers from the system: {0}")]
     Random(getrandom::Error),
@@ -55,7 +60,7 @@ pub enum StoreError {
     /// No key slot gave the data key.
     #[error("no key slot opens the wallet: {}; it was left as it is", list(tried))]
     NoSlotOpens {
-        /// What was tried, with the reason for each. Empty: the store has no slot of a kind that was offered.
+        /// What was tried, with the reason for each; slots for which nothing was given are [`SlotError::NotAtHand`].
         tried: Vec<(SlotKind, SlotError)>,
     },
     /// A key slot can't be filled.
@@ -69,6 +74,27 @@ pub enum StoreError {
     /// The last key slot can't be removed: the wallet could never be opened again.
     #[error("this is the last key slot of the wallet; add another one first")]
     LastSlot,
+    /// The last usable key slot can't be removed.
+    #[error("no other key slot opens the wallet now: {}; nothing was changed", list(unusable))]
+    LastUsableSlot {
+        /// The other slots, and why each does not open it.
+        unusable: Vec<(SlotKind, SlotError)>,
+    },
+    /// A wallet has a limited number of key slots.
+    #[error("a wallet has at most {most} key slots; remove one first")]
+    TooManySlots {
+        /// The limit.
+        most: usize,
+    },
+    /// Slots that would still hold the old key.
+    #[error(
+        "not every key slot can be filled anew: {}; nothing was changed, make them usable or remove them first",
+        list_named(slots)
+    )]
+    SlotsNotAtHand {
+        /// Which, and why.
+        slots: Vec<(SlotId, SlotKind, SlotError)>,
+    },
     /// A record was changed, or moved from another place.
     #[error(
         "wallet damaged: row {row} of {table} is not what was stored there; restore a backup, the file was left as it is"
@@ -107,17 +133,30 @@ pub enum StoreError {
     },
     /// The whole store is older than the outside counter says.
     #[error(
-        "the wallet was rolled back: it is at {found}, the outside counter at {counter}; restore the newest copy"
+        "the wallet was rolled back: it is at {found}, the outside counter at {counter}; restore the newest copy, or say that this one is meant"
     )]
     RolledBack {
-        /// The store's generation.
+        /// Where the store is; 0 if it is from before the counter.
         found: u64,
-        /// The least that the counter allows.
+        /// Where the counter is.
         counter: u64,
     },
-    /// The outside counter can't be read or advanced.
-    #[error("outside counter: {0}")]
-    Counter(String),
+    /// The outside counter is gone or another one.
+    #[error(
+        "the wallet's counter in the {kind} should be at {expected} and {}; whether this copy is the newest can't be told, say so if it is",
+        found.map_or_else(|| "is gone".to_owned(), |found| format!("is at {found}"))
+    )]
+    CounterLost {
+        /// What it stood in.
+        kind: CounterKind,
+        /// Where the store is.
+        expected: u64,
+        /// Where the counter is.
+        found: Option<u64>,
+    },
+    /// The outside counter says nothing that can be used.
+    #[error("the wallet's outside counter: {0}")]
+    Counter(CounterError),
     /// An earlier commit failed so that memory and disk may differ.
     #[error("an earlier change failed half-way; open the wallet again")]
     Broken,
@@ -141,10 +180,11 @@ pub enum StoreError {
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
-        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        use rusqlite::ErrorCode::{DatabaseCorrupt, DiskFull, NotADatabase};
         /// SQLITE_ERROR: a table or column is not there. Our statements are fixed, so the schema is not ours.
         const SCHEMA_IS_OTHER: i32 = 1;
         match &error {
+            rusqlite::Error::SqliteFailure(failure, _) if failure.code == DiskFull => Self::NoRoom,
             rusqlite::Error::SqliteFailure(failure, _)
                 if matches!(failure.code, DatabaseCorrupt | NotADatabase)
                     || failure.extended_code == SCHEMA_IS_OTHER =>
@@ -163,9 +203,13 @@ impl From<rusqlite::Error> for StoreError {
 
 fn list(tried: &[(SlotKind, SlotError)]) -> String {
     if tried.is_empty() {
-        return "it has none of the kinds that are at hand".to_owned();
+        return "it has none".to_owned();
     }
     tried.iter().map(|(kind, error)| format!("{kind}: {error}")).collect::<Vec<_>>().join("; ")
+}
+
+fn list_named(slots: &[(SlotId, SlotKind, SlotError)]) -> String {
+    slots.iter().map(|(id, kind, error)| format!("{id} ({kind}): {error}")).collect::<Vec<_>>().join("; ")
 }
 
 fn set_problem(expected: u64, found: u64) -> String {

@@ -6,6 +6,7 @@
 //! with the same sum has to guess 256 bits, and every guess is a refused wallet. A row dropped, put back, moved or
 //! replaced by an earlier one of the same place changes the sum.
 
+use crate::counter::{CounterKind, Recorded};
 use crate::record::RecordError;
 use crate::table::Table;
 use fwp_cose::cbor::{self, Fields, Map, Value};
@@ -35,6 +36,8 @@ pub(crate) struct Head {
     pub(crate) generation: u64,
     pub(crate) sets: [SetState; Table::LISTED.len()],
     pub(crate) audit: AuditState,
+    /// Where the outside counter is, if there ever was one (since schema version 2).
+    pub(crate) counter: Option<Recorded>,
 }
 
 impl SetState {
@@ -78,10 +81,17 @@ impl Head {
             .with(2, self.audit.dropped_link.as_slice())
             .with(3, self.audit.last)
             .with(4, self.audit.last_link.as_slice());
-        let map = Map::new()
+        let mut map = Map::new()
             .with(1, Value::Unsigned(self.generation))
             .with(2, sets.collect::<Vec<_>>())
             .with(3, audit);
+        if let Some(Recorded { kind, value }) = self.counter {
+            let mut counter = Map::new().with(1, kind.code());
+            if let Some(value) = value {
+                counter = counter.with(2, Value::Unsigned(value));
+            }
+            map = map.with(4, counter);
+        }
         Value::Map(map).encode()
     }
 
@@ -112,14 +122,60 @@ impl Head {
             last_link: of_audit.byte_array(4)?,
         };
         of_audit.finish()?;
+        let counter = fields.optional(4).map(recorded).transpose()?;
         fields.finish()?;
-        Ok(Self { generation, sets, audit })
+        Ok(Self { generation, sets, audit, counter })
     }
+}
+
+fn recorded(value: Value) -> Result<Recorded, RecordError> {
+    let mut fields = Fields::of("outside counter", value)?;
+    let kind = CounterKind::from_code(fields.int(1)?);
+    let value = match fields.optional(2) {
+        None => None,
+        Some(Value::Unsigned(value)) => Some(value),
+        Some(_) => return Err(fields.wrong_type(2, "an unsigned integer").into()),
+    };
+    fields.finish()?;
+    Ok(Recorded { kind, value })
 }
 
 fn unsigned(fields: &mut Fields, label: i64) -> Result<u64, RecordError> {
     match fields.required(label)? {
         Value::Unsigned(n) => Ok(n),
         _ => Err(fields.wrong_type(label, "an unsigned integer").into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_head_is_read_back_with_and_without_a_counter() {
+        let counters = [
+            None,
+            Some(Recorded { kind: CounterKind::Tpm, value: None }),
+            Some(Recorded { kind: CounterKind::SecretService, value: Some(u64::MAX) }),
+        ];
+        for counter in counters {
+            let head = Head { generation: 7, counter, ..Head::default() };
+            assert_eq!(Head::decode(&head.encode()), Ok(head));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_refused_or_the_one_encoding_of_a_head(bytes: Vec<u8>, place: prop::sample::Index, to: u8) {
+            let counter = Some(Recorded { kind: CounterKind::Tpm, value: Some(9) });
+            let mut changed = Head { counter, ..Head::default() }.encode();
+            *place.get_mut(&mut changed) = to;
+            for bytes in [bytes, changed] {
+                if let Ok(head) = Head::decode(&bytes) {
+                    prop_assert_eq!(head.encode(), bytes);
+                }
+            }
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Before the store is unlocked.
 
 use crate::counter::OutsideCounter;
+use crate::counting::ask;
 use crate::error::StoreError;
 use crate::files::{WalletDirectory, exists, file_error, make_private, remove_if_there};
 use crate::head::Head;
@@ -8,8 +9,9 @@ use crate::migrate::migrate;
 use crate::record::{AuditEvent, AuditKind};
 use crate::schema::{self, MIGRATIONS};
 use crate::seal::{DataKey, Keys, WalletId};
-use crate::slot::{KeySlot, SlotKind};
-use crate::store::{Parts, Store, split_slot, wrap_for_slot};
+use crate::slot::{KeySlot, SlotError, SlotKind};
+use crate::slots::{SlotId, SlotRow, fill, split};
+use crate::store::{Parts, Store};
 use crate::table::Table;
 use crate::verify::{for_each_row, verify};
 use crate::writer::Writer;
@@ -37,8 +39,7 @@ pub struct Locked {
     connection: Connection,
     schema: u32,
     wallet: WalletId,
-    /// Row, kind, what the slot wants.
-    slots: Vec<(i64, SlotKind, Vec<u8>)>,
+    slots: Vec<SlotRow>,
     directory: WalletDirectory,
 }
 
@@ -81,10 +82,8 @@ impl Vacant {
         // 1. A data key, and a way to it.
         let wallet = WalletId::generate()?;
         let data_key = DataKey::generate()?;
-        let filled = slots
-            .iter()
-            .map(|slot| wrap_for_slot(*slot, &wallet, &data_key))
-            .collect::<Result<Vec<_>, _>>()?;
+        let filled =
+            slots.iter().map(|slot| fill(*slot, &wallet, &data_key)).collect::<Result<Vec<_>, _>>()?;
         if filled.is_empty() {
             return Err(StoreError::LastSlot);
         }
@@ -110,7 +109,8 @@ impl Vacant {
         std::fs::hard_link(&unfinished, &path).map_err(file_error(&path))?;
         std::fs::remove_file(&unfinished).map_err(file_error(&unfinished))?;
         self.directory.sync()?;
-        Locked::open(self.directory)?.open_with(data_key, None).map_err(|refusal| refusal.error)
+        let unlocked = Locked::open(self.directory)?.open_with(data_key, None, None, None);
+        unlocked.map_err(|refusal| refusal.error)
     }
 }
 
@@ -126,8 +126,7 @@ impl Locked {
         let wallet = wallet.try_into().map_err(|_| StoreError::NotAWallet { path })?;
         let mut slots = Vec::new();
         for_each_row(&connection, Table::Slot, |row| {
-            let (kind, wrapped) = split_slot(row.row, &row.stored)?;
-            slots.push((row.row, kind, wrapped.to_vec()));
+            slots.push(split(row.row, &row.stored)?);
             Ok(())
         })?;
         Ok(Self { connection, schema, wallet: WalletId::from_bytes(wallet), slots, directory })
@@ -140,64 +139,90 @@ impl Locked {
 
     /// The kinds of its slots; not authenticated yet.
     pub fn slot_kinds(&self) -> impl Iterator<Item = SlotKind> {
-        self.slots.iter().map(|(_, kind, _)| *kind)
+        self.slots.iter().map(|slot| slot.kind)
     }
 
-    /// Opens the wallet with the first of `slots` that gives its data key, and checks every record. A store of an earlier
-    /// schema version is carried over in one commit.
+    /// Its slots; not authenticated yet.
+    pub fn slots(&self) -> impl Iterator<Item = (SlotId, SlotKind)> {
+        self.slots.iter().map(|slot| (slot.id, slot.kind))
+    }
+
+    /// Opens the wallet with the first of `slots` that gives its data key, in their order, and checks every record. A store
+    /// of an earlier schema version is carried over in one commit. With a `counter`, the store must be the newest that it
+    /// knows of; one that can't be asked now does not hinder, and [`Store::counter_problem`] says so.
     ///
     /// # Errors
     /// [`Refusal`] with [`StoreError::NoSlotOpens`], or with what is wrong with the store: [`StoreError::Altered`],
     /// [`StoreError::Set`], [`StoreError::AuditChain`], [`StoreError::Corrupt`], [`StoreError::Record`],
-    /// [`StoreError::RolledBack`], [`StoreError::Counter`].
+    /// [`StoreError::RolledBack`], [`StoreError::CounterLost`], [`StoreError::Counter`].
     pub fn unlock(
         self,
         slots: &[&dyn KeySlot],
         counter: Option<Box<dyn OutsideCounter>>,
     ) -> Result<Store, Box<Refusal>> {
+        self.unlock_with(slots, counter, None)
+    }
+
+    /// Opens the wallet as [`Locked::unlock`] does, even if the counter says that it was rolled back, or is not the counter
+    /// that it knew: the user has said that this copy is meant. The audit log keeps that, and the counter begins again.
+    ///
+    /// # Errors
+    /// Those of [`Locked::unlock`] that are not about the counter.
+    pub fn unlock_as_newest(
+        self,
+        slots: &[&dyn KeySlot],
+        counter: Box<dyn OutsideCounter>,
+        at_unix_ms: i64,
+    ) -> Result<Store, Box<Refusal>> {
+        self.unlock_with(slots, Some(counter), Some(at_unix_ms))
+    }
+
+    fn unlock_with(
+        self,
+        slots: &[&dyn KeySlot],
+        counter: Option<Box<dyn OutsideCounter>>,
+        accepted_at: Option<i64>,
+    ) -> Result<Store, Box<Refusal>> {
         let mut tried = Vec::new();
         for slot in slots {
-            for (_, _, wrapped) in self.slots.iter().filter(|(_, kind, _)| *kind == slot.kind()) {
-                match slot.unwrap(&self.wallet, wrapped) {
-                    Ok(data_key) => return self.open_with(data_key, counter),
+            for row in self.slots.iter().filter(|row| row.kind == slot.kind()) {
+                match slot.unwrap(&self.wallet, &row.wrapped) {
+                    Ok(data_key) => {
+                        let opened_by = Some((row.id, row.kind));
+                        return self.open_with(data_key, opened_by, counter, accepted_at);
+                    }
                     Err(error) => tried.push((slot.kind(), error)),
                 }
             }
         }
+        let kinds = self.slot_kinds().filter(|kind| slots.iter().all(|slot| slot.kind() != *kind));
+        tried.extend(kinds.map(|kind| (kind, SlotError::NotAtHand)));
         Err(Box::new(Refusal { locked: self, error: StoreError::NoSlotOpens { tried } }))
     }
 
     fn open_with(
         mut self,
         data_key: DataKey,
+        opened_by: Option<(SlotId, SlotKind)>,
         counter: Option<Box<dyn OutsideCounter>>,
+        accepted_at: Option<i64>,
     ) -> Result<Store, Box<Refusal>> {
         let keys = Keys::derive(&self.wallet, &data_key);
         let checked = verify(&self.connection, &keys, self.schema).and_then(|verified| {
-            not_rolled_back(&verified.head, counter.as_deref())?;
-            migrate(&self.connection, &keys, &mut self.schema, verified, MIGRATIONS)
+            let advice = ask(&verified.head, &self.wallet, counter, accepted_at.is_some())?;
+            let verified = migrate(&self.connection, &keys, &mut self.schema, verified, MIGRATIONS)?;
+            Ok((verified, advice))
         });
-        match checked {
-            Ok(verified) => Ok(Store::new(Parts {
-                connection: self.connection,
-                directory: self.directory,
-                wallet: self.wallet,
-                data_key,
-                keys,
-                verified,
-                counter,
-            })),
-            Err(error) => Err(Box::new(Refusal { locked: self, error })),
-        }
-    }
-}
-
-fn not_rolled_back(head: &Head, counter: Option<&dyn OutsideCounter>) -> Result<(), StoreError> {
-    let Some(counter) = counter else { return Ok(()) };
-    let counter = counter.value().map_err(StoreError::Counter)?;
-    match head.generation < counter {
-        true => Err(StoreError::RolledBack { found: head.generation, counter }),
-        false => Ok(()),
+        let (verified, advice) = match checked {
+            Ok(checked) => checked,
+            Err(error) => return Err(Box::new(Refusal { locked: self, error })),
+        };
+        let Self { connection, wallet, directory, .. } = self;
+        let mut store =
+            Store::new(Parts { connection, directory, wallet, data_key, keys, verified, opened_by });
+        // What can't be written here is no reason to keep the wallet shut; it is said.
+        store.take_up(advice, accepted_at);
+        Ok(store)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Sealing: the data key, what is derived from it, and AES-256-GCM over each record.
 
 use crate::error::StoreError;
+use crate::secret::Secret;
 use crate::table::{Place, Table};
 use aes_gcm::aead::{Aead, Payload};
 use aes_gcm::{Aes256Gcm, KeyInit, Nonce};
@@ -8,7 +9,8 @@ use hkdf::Hkdf;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use std::fmt;
-use zeroize::Zeroizing;
+use subtle::ConstantTimeEq;
+use zeroize::{Zeroize, Zeroizing};
 
 const NONCE_BYTES: usize = 12;
 const TAG_BYTES: usize = 16;
@@ -18,10 +20,13 @@ const TAG_BYTES: usize = 16;
 pub struct WalletId([u8; 16]);
 
 /// The one random key of a wallet, 32 bytes. Everything is sealed under keys derived from it.
-pub struct DataKey(Zeroizing<[u8; 32]>);
+pub struct DataKey(Secret);
 
-/// The keys that a store works with, derived from its [`DataKey`] (HKDF-SHA256, RFC 5869).
-pub(crate) struct Keys {
+/// The keys that a store works with, derived from its [`DataKey`] (HKDF-SHA256, RFC 5869). They stand in one place of
+/// memory, wherever this value goes, and are overwritten when it is dropped.
+pub(crate) struct Keys(Box<Derived>);
+
+struct Derived {
     seal: Aes256Gcm,
     set: Hmac<Sha256>,
     audit: Hmac<Sha256>,
@@ -64,17 +69,27 @@ impl fmt::Debug for WalletId {
 
 impl DataKey {
     pub(crate) fn generate() -> Result<Self, StoreError> {
-        random().map(Self::from_bytes)
+        Secret::generate().map(Self).map_err(StoreError::Random)
     }
 
     /// The key with these bytes: for key slots, which take it apart and put it together again.
-    pub fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(Zeroizing::new(bytes))
+    pub fn from_bytes(bytes: &[u8; 32]) -> Self {
+        Self(Secret::copy_of(bytes))
+    }
+
+    /// As [`DataKey::from_bytes`]; `None` if there are not 32 of them.
+    pub fn from_slice(bytes: &[u8]) -> Option<Self> {
+        Secret::from_slice(bytes).map(Self)
     }
 
     /// The 32 bytes, for key slots only.
     pub fn expose(&self) -> &[u8; 32] {
-        &self.0
+        self.0.expose()
+    }
+
+    /// Whether the two are the same, in constant time.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.expose().ct_eq(other.expose()).into()
     }
 }
 
@@ -86,26 +101,22 @@ impl fmt::Debug for DataKey {
 
 impl Keys {
     pub(crate) fn derive(wallet: &WalletId, key: &DataKey) -> Self {
-        let hkdf = Hkdf::<Sha256>::new(Some(wallet.as_bytes()), key.expose());
-        Self {
-            seal: Aes256Gcm::new((&*expand::<32>(&hkdf, b"seal")).into()),
-            set: mac(&hkdf, b"set"),
-            audit: mac(&hkdf, b"audit"),
-            row: mac(&hkdf, b"row"),
-        }
+        let keys = Self(Derived::from(wallet, key));
+        clear_stack();
+        keys
     }
 
     /// Nonce, cipher text and tag of `plain` in this place. The nonce is random: a counter would repeat after a store
     /// was rolled back.
     pub(crate) fn seal(&self, place: Place, plain: &[u8]) -> Result<Vec<u8>, StoreError> {
         let nonce: [u8; NONCE_BYTES] = random()?;
-        seal_with(&self.seal, nonce, &place.to_bytes(), plain)
+        seal_with(&self.0.seal, nonce, &place.to_bytes(), plain)
             .ok_or(StoreError::Altered { table: place.table, row: place.row })
     }
 
     /// What was sealed in this place.
     pub(crate) fn open(&self, place: Place, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, StoreError> {
-        open_with(&self.seal, &place.to_bytes(), sealed)
+        open_with(&self.0.seal, &place.to_bytes(), sealed)
             .ok_or(StoreError::Altered { table: place.table, row: place.row })
     }
 
@@ -118,12 +129,20 @@ impl Keys {
                 stored.split_at_checked(stored.len().saturating_sub(TAG_BYTES)).map_or(stored, |(_, tag)| tag)
             }
         };
-        self.set.clone().chain_update(place.to_bytes()).chain_update(known_by).finalize().into_bytes().into()
+        self.0
+            .set
+            .clone()
+            .chain_update(place.to_bytes())
+            .chain_update(known_by)
+            .finalize()
+            .into_bytes()
+            .into()
     }
 
     /// The audit chain's next link.
     pub(crate) fn audit_link(&self, previous: &[u8; 32], sequence: i64, event: &[u8]) -> [u8; 32] {
-        self.audit
+        self.0
+            .audit
             .clone()
             .chain_update(previous)
             .chain_update(sequence.to_be_bytes())
@@ -135,7 +154,7 @@ impl Keys {
 
     /// A row number for a record that is found by its key, which it does not show.
     pub(crate) fn row_of(&self, table: Table, key: &[&[u8]]) -> i64 {
-        let mut mac = self.row.clone();
+        let mut mac = self.0.row.clone();
         mac.update(&[table as u8]);
         for part in key {
             mac.update(&(part.len() as u64).to_be_bytes());
@@ -144,6 +163,27 @@ impl Keys {
         let bytes: [u8; 32] = mac.finalize().into_bytes().into();
         bytes.first_chunk().map_or(0, |first: &[u8; 8]| i64::from_be_bytes(*first) & i64::MAX)
     }
+}
+
+impl Derived {
+    #[inline(never)]
+    fn from(wallet: &WalletId, key: &DataKey) -> Box<Self> {
+        let hkdf = Hkdf::<Sha256>::new(Some(wallet.as_bytes()), key.expose());
+        Box::new(Self {
+            seal: Aes256Gcm::new((&*expand::<32>(&hkdf, b"seal")).into()),
+            set: mac(&hkdf, b"set"),
+            audit: mac(&hkdf, b"audit"),
+            row: mac(&hkdf, b"row"),
+        })
+    }
+}
+
+/// Overwrites what functions called before from here left below on the stack: values that were moved leave copies where they
+/// were made.
+#[inline(never)]
+fn clear_stack() {
+    let mut area = [0_u8; 32 * 1024];
+    area.zeroize();
 }
 
 impl fmt::Debug for Keys {

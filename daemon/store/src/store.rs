@@ -1,18 +1,19 @@
 //! A store that is open.
 
 use crate::changes::{Change, Changes, Committed, Durability};
-use crate::counter::{OutsideCounter, RollBack};
+use crate::counting::Counting;
 use crate::error::StoreError;
 use crate::files::WalletDirectory;
 use crate::head::Head;
 use crate::record::{
-    AuditEntry, AuditEvent, AuditKind, CardId, CardRecord, HistoryId, HistoryRecord, LedgerRecord,
-    RecordError, Settings, decode_audit_row,
+    AuditEntry, AuditEvent, CardId, CardRecord, HistoryId, HistoryRecord, LedgerRecord, RecordError,
+    Settings, decode_audit_row,
 };
 use crate::seal::{DataKey, Keys, WalletId};
-use crate::slot::{KeySlot, SlotKind};
+use crate::slot::SlotKind;
+use crate::slots::SlotId;
 use crate::table::{SCHEMA_VERSION, Table};
-use crate::verify::{ONLY_ROW, Verified, for_each_row, open_row, read_row};
+use crate::verify::{ONLY_ROW, Verified, for_each_row, open_row};
 use crate::writer::Writer;
 use rusqlite::Connection;
 use std::collections::BTreeMap;
@@ -20,28 +21,25 @@ use std::fmt;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
-/// Names a key slot of this wallet: counted from 1, never used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SlotId(pub(crate) i64);
-
 /// A wallet's store, unlocked. Cards and settings are in memory; the rest is read when it is asked for.
 ///
 /// Every record that is read is authenticated by itself; the set of all records was checked when the store was opened,
 /// and the file has been locked since.
 pub struct Store {
     // Before the directory, so that the database is closed before the lock goes.
-    connection: Connection,
-    wallet: WalletId,
-    data_key: DataKey,
-    keys: Keys,
-    head: Head,
+    pub(crate) connection: Connection,
+    pub(crate) wallet: WalletId,
+    pub(crate) data_key: DataKey,
+    pub(crate) keys: Keys,
+    pub(crate) head: Head,
     cards: BTreeMap<CardId, Arc<CardRecord>>,
     settings: Settings,
-    counter: Option<Box<dyn OutsideCounter>>,
+    pub(crate) counting: Counting,
+    pub(crate) opened_by: Option<(SlotId, SlotKind)>,
     synchronous: Durability,
     broken: bool,
     /// Something was removed of which the write-ahead log may still have a copy.
-    scrub_due: bool,
+    pub(crate) scrub_due: bool,
     _directory: WalletDirectory,
 }
 
@@ -53,7 +51,7 @@ pub(crate) struct Parts {
     pub(crate) data_key: DataKey,
     pub(crate) keys: Keys,
     pub(crate) verified: Verified,
-    pub(crate) counter: Option<Box<dyn OutsideCounter>>,
+    pub(crate) opened_by: Option<(SlotId, SlotKind)>,
 }
 
 impl Store {
@@ -66,7 +64,8 @@ impl Store {
             head: parts.verified.head,
             cards: parts.verified.cards,
             settings: parts.verified.settings,
-            counter: parts.counter,
+            counting: Counting::default(),
+            opened_by: parts.opened_by,
             synchronous: Durability::Durable,
             broken: false,
             scrub_due: false,
@@ -82,11 +81,6 @@ impl Store {
     /// Number of commits so far.
     pub fn generation(&self) -> u64 {
         self.head.generation
-    }
-
-    /// Whether a roll-back of the whole store would be noticed.
-    pub fn roll_back(&self) -> RollBack {
-        if self.counter.is_some() { RollBack::Excluded } else { RollBack::NotDetectedHere }
     }
 
     /// All cards, oldest first; from memory.
@@ -180,56 +174,6 @@ impl Store {
         self.open_row(Table::Authenticator, ONLY_ROW)
     }
 
-    /// The key slots.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`].
-    pub fn slots(&self) -> Result<Vec<(SlotId, SlotKind)>, StoreError> {
-        let mut slots = Vec::new();
-        for_each_row(&self.connection, Table::Slot, |row| {
-            let (kind, _) = split_slot(row.row, &row.stored)?;
-            slots.push((SlotId(row.row), kind));
-            Ok(())
-        })?;
-        Ok(slots)
-    }
-
-    /// Adds another way to the data key, durably.
-    ///
-    /// # Errors
-    /// [`StoreError::Slot`] if it can't be filled, and those of [`Store::commit`].
-    pub fn add_slot(&mut self, slot: &dyn KeySlot, at_unix_ms: i64) -> Result<SlotId, StoreError> {
-        let stored = wrap_for_slot(slot, &self.wallet, &self.data_key)?;
-        let event = AuditEvent::new(at_unix_ms, AuditKind::SlotAdded).reason(&slot.kind().to_string());
-        self.write(Durability::Durable, |writer| {
-            let row = writer.next_row(Table::Slot);
-            writer.put_stored(Table::Slot, row, &stored)?;
-            writer.append_audit(&event)?;
-            Ok(SlotId(row))
-        })
-    }
-
-    /// Removes a way to the data key, durably. What the slot keeps elsewhere (file, keyring) stays.
-    ///
-    /// # Errors
-    /// [`StoreError::LastSlot`], [`StoreError::NoSuchRow`], and those of [`Store::commit`].
-    pub fn remove_slot(&mut self, id: SlotId, at_unix_ms: i64) -> Result<(), StoreError> {
-        let missing = StoreError::NoSuchRow { table: Table::Slot, row: id.0 };
-        let Some(row) = read_row(&self.connection, Table::Slot, id.0)? else { return Err(missing) };
-        if self.head.set(Table::Slot).rows < 2 {
-            return Err(StoreError::LastSlot);
-        }
-        let (kind, _) = split_slot(row.row, &row.stored)?;
-        let event = AuditEvent::new(at_unix_ms, AuditKind::SlotRemoved).reason(&kind.to_string());
-        self.write(Durability::Durable, |writer| {
-            writer.remove(Table::Slot, id.0)?;
-            writer.append_audit(&event)
-        })?;
-        self.scrub_due = true;
-        self.scrub();
-        Ok(())
-    }
-
     /// Makes all `changes` or none. Waits for the disk if it is to be durable.
     ///
     /// The payment path needs two: a durable one before the authenticator is asked (ledger, audit), and a lazy one after
@@ -237,8 +181,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NoSuchRow`] for a card or history entry that is not there, [`StoreError::Database`],
-    /// [`StoreError::Random`]: nothing was changed. [`StoreError::Counter`]: the changes were made, the outside counter
-    /// lags behind. [`StoreError::Broken`]: open the store again.
+    /// [`StoreError::Random`], [`StoreError::NoRoom`]: nothing was changed. [`StoreError::Broken`]: open the store again. An
+    /// outside counter that lags behind is no error: [`Store::counter_problem`] says so.
     pub fn commit(&mut self, changes: Changes, durability: Durability) -> Result<Committed, StoreError> {
         let mut committed = Committed::default();
         let card_removed = changes.list.iter().any(|change| matches!(change, Change::RemoveCard(_)));
@@ -252,39 +196,47 @@ impl Store {
         list.into_iter().for_each(|change| self.remember(change));
         self.scrub_due |= card_removed;
         self.scrub();
-        self.advance_counter(durability)?;
         Ok(committed)
     }
 
-    /// One transaction: `work`, then the head that vouches for it.
-    fn write<T>(
+    /// One transaction: `work`, then the head that vouches for it, then the outside counter.
+    pub(crate) fn write<T>(
         &mut self,
         durability: Durability,
         work: impl FnOnce(&mut Writer<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let before = self.counted_head(durability);
+        let (value, head) = self.transaction(durability, |connection, keys| {
+            let mut writer = Writer::after(connection, keys, &before);
+            let value = work(&mut writer)?;
+            Ok((value, writer.finish()?))
+        })?;
+        match durability {
+            Durability::Durable => self.committed(head),
+            Durability::Lazy => self.head = head,
+        }
+        Ok(value)
+    }
+
+    /// Commits what `work` does, or nothing.
+    pub(crate) fn transaction<T>(
+        &mut self,
+        durability: Durability,
+        work: impl FnOnce(&Connection, &Keys) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         if self.broken {
             return Err(StoreError::Broken);
         }
         self.synchronous(durability)?;
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
-        let mut writer = Writer::after(&self.connection, &self.keys, &self.head);
-        let made = work(&mut writer).and_then(|value| {
-            let head = writer.finish()?;
+        let made = work(&self.connection, &self.keys).and_then(|value| {
             self.connection.execute_batch("COMMIT")?;
-            Ok((value, head))
+            Ok(value)
         });
-        match made {
-            Ok((value, head)) => {
-                self.head = head;
-                Ok(value)
-            }
-            Err(error) => {
-                if !self.connection.is_autocommit() {
-                    self.broken = self.connection.execute_batch("ROLLBACK").is_err();
-                }
-                Err(error)
-            }
+        if made.is_err() && !self.connection.is_autocommit() {
+            self.broken = self.connection.execute_batch("ROLLBACK").is_err();
         }
+        made
     }
 
     /// FULL makes SQLite sync the write-ahead log at each commit, NORMAL only before the log is carried over into the
@@ -315,19 +267,10 @@ impl Store {
         }
     }
 
-    fn advance_counter(&mut self, durability: Durability) -> Result<(), StoreError> {
-        match &mut self.counter {
-            Some(counter) if durability == Durability::Durable => {
-                counter.advance(self.head.generation).map_err(StoreError::Counter)
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// Carries the write-ahead log over and cuts it off, so that removed records are not left in it. Where that can't be
     /// done now, for lack of room say, it is tried again after the next commit: what was committed stays so, and must not
     /// be told to have failed.
-    fn scrub(&mut self) {
+    pub(crate) fn scrub(&mut self) {
         if self.scrub_due {
             let done = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
             self.scrub_due = done.is_err();
@@ -370,26 +313,6 @@ fn make(change: &Change, writer: &mut Writer<'_>, committed: &mut Committed) -> 
         Change::PutAuthenticatorState(state) => writer.put(Table::Authenticator, ONLY_ROW, state),
         Change::PutSettings(settings) => writer.put(Table::Setting, ONLY_ROW, &settings.encode()),
     }
-}
-
-/// What stands in a slot's row: the kind's number, then what the slot wants.
-pub(crate) fn wrap_for_slot(
-    slot: &dyn KeySlot,
-    wallet: &WalletId,
-    key: &DataKey,
-) -> Result<Vec<u8>, StoreError> {
-    let kind = slot.kind();
-    let wrapped = slot.wrap(wallet, key).map_err(|source| StoreError::Slot { kind, source })?;
-    let mut stored = kind.code().to_be_bytes().to_vec();
-    stored.extend(wrapped);
-    Ok(stored)
-}
-
-/// Kind and content of a slot's row.
-pub(crate) fn split_slot(row: i64, stored: &[u8]) -> Result<(SlotKind, &[u8]), StoreError> {
-    let (kind, wrapped) =
-        stored.split_first_chunk::<8>().ok_or(StoreError::Altered { table: Table::Slot, row })?;
-    Ok((SlotKind::from_code(i64::from_be_bytes(*kind)), wrapped))
 }
 
 fn bad(table: Table, row: i64) -> impl Fn(RecordError) -> StoreError {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// Schema version that this program writes.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// A table of the store. The number is part of what every record's seal vouches for: never change or reuse one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

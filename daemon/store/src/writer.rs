@@ -1,5 +1,6 @@
 //! Writing records within one transaction, while keeping the new head's sums true.
 
+use crate::counter::Recorded;
 use crate::error::StoreError;
 use crate::head::Head;
 use crate::record::{AuditEvent, decode_audit_row, encode_audit_row};
@@ -73,10 +74,14 @@ impl<'a> Writer<'a> {
 
     /// Appends to the audit chain.
     pub(crate) fn append_audit(&mut self, event: &AuditEvent) -> Result<(), StoreError> {
-        let event = event.encode();
+        self.append_link(&event.encode())
+    }
+
+    /// Appends an encoded event to the audit chain.
+    pub(crate) fn append_link(&mut self, event: &[u8]) -> Result<(), StoreError> {
         let sequence = self.head.audit.last.saturating_add(1);
-        let link = self.keys.audit_link(&self.head.audit.last_link, sequence, &event);
-        self.put(Table::Audit, sequence, &encode_audit_row(&event, &link))?;
+        let link = self.keys.audit_link(&self.head.audit.last_link, sequence, event);
+        self.put(Table::Audit, sequence, &encode_audit_row(event, &link))?;
         self.head.audit.last = sequence;
         self.head.audit.last_link = link;
         Ok(())
@@ -130,6 +135,11 @@ impl<'a> Writer<'a> {
         self.head.audit.dropped_up_to = sequence;
         self.head.audit.dropped_link = link;
         Ok(())
+    }
+
+    /// Lets the head say where the outside counter is.
+    pub(crate) fn record_counter(&mut self, recorded: Recorded) {
+        self.head.counter = Some(recorded);
     }
 
     /// Takes what stands in `row` out of its set.

@@ -11,8 +11,12 @@
 )]
 
 use dbus_secret_service_keyring_store as keyring;
+use fwp_store::record::{AuditEvent, AuditKind};
 use fwp_store::slot::{KeyFile, KeySlot, SecretServiceSlot, SlotError, SlotKind};
-use fwp_store::{Found, Store, StoreError, WalletId, open};
+use fwp_store::{
+    Changes, CounterError, CounterKind, Durability, Found, OutsideCounter, RollBack, SecretServiceCounter,
+    Store, StoreError, WalletId, open,
+};
 use keyring_core::api::CredentialStoreApi;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -41,7 +45,19 @@ const SCENARIOS: &[Scenario] = &[
     ("a_key_that_was_deleted_is_missing", Session::UnlockedKeyring, deleted_key),
     ("another_key_in_its_place_is_named", Session::UnlockedKeyring, other_key),
     ("a_locked_keyring_is_named", Session::UnlockedKeyring, locked_keyring),
+    ("two_items_of_one_wallet_are_named", Session::UnlockedKeyring, two_items),
+    ("a_wallet_is_not_made_in_a_locked_keyring", Session::UnlockedKeyring, created_locked),
+    ("an_item_that_is_discarded_opens_nothing", Session::UnlockedKeyring, discarded),
     ("a_keyring_that_never_answers_is_given_up", Session::UnlockedKeyring, hanging_keyring),
+    ("an_old_copy_of_the_store_is_noticed_and_opens_when_it_is_meant", Session::UnlockedKeyring, old_copy),
+    ("a_copy_from_before_the_first_counter_is_noticed", Session::UnlockedKeyring, copy_before_the_counter),
+    ("a_counter_that_was_deleted_or_scribbled_over_is_named", Session::UnlockedKeyring, counter_gone),
+    (
+        "a_locked_keyring_holds_no_payment_up_and_is_said_at_the_next_opening",
+        Session::UnlockedKeyring,
+        counter_locked,
+    ),
+    ("a_counter_in_a_keyring_that_hangs_is_waited_for_once", Session::UnlockedKeyring, counter_hangs),
     ("a_session_without_a_default_keyring_is_named", Session::KeyringWithoutCollection, no_collection),
     ("a_bus_without_a_keyring_is_named", Session::BusOnly, no_service),
     ("no_bus_is_named", Session::NoBus, no_service),
@@ -234,8 +250,7 @@ fn other_key(directory: &Path) {
     assert!(matches!(malformed, SlotError::Malformed(_)), "{malformed}");
 }
 
-fn locked_keyring(directory: &Path) {
-    drop(create(&wallet(directory)));
+fn lock_keyring() {
     let locked = Command::new("dbus-send")
         .args(["--session", "--print-reply", "--dest=org.freedesktop.secrets", "/org/freedesktop/secrets"])
         .args([
@@ -246,14 +261,52 @@ fn locked_keyring(directory: &Path) {
         .status()
         .unwrap();
     assert!(locked.success());
+}
+
+fn locked_keyring(directory: &Path) {
+    drop(create(&wallet(directory)));
+    lock_keyring();
     let problem = problem(&wallet(directory));
     assert!(matches!(problem, SlotError::Locked(_)), "{problem}");
 }
 
+fn two_items(directory: &Path) {
+    let id = create(&wallet(directory)).wallet_id();
+    // Found by the same attributes, and by one more.
+    let place = std::collections::HashMap::from([("target", "Login")]);
+    let twin = keyring::Store::new().unwrap().build("io.github.fwpd", &format!("wallet-{id}"), Some(&place));
+    twin.unwrap().set_secret(&[7; 32]).unwrap();
+    let problem = problem(&wallet(directory));
+    assert!(matches!(problem, SlotError::Malformed(_)), "{problem}");
+}
+
+fn created_locked(directory: &Path) {
+    drop(create(&directory.join("first")));
+    lock_keyring();
+    let Found::Nothing(vacant) = open(&wallet(directory)).unwrap() else { panic!("there is a wallet") };
+    let error = vacant.create(&[&slot()], THEN).unwrap_err();
+    assert!(matches!(error, StoreError::Slot { source: SlotError::Locked(_), .. }), "{error}");
+    assert!(matches!(open(&wallet(directory)).unwrap(), Found::Nothing(_)));
+}
+
+fn discarded(directory: &Path) {
+    let id = create(&wallet(directory)).wallet_id();
+    for _ in 0..2 {
+        slot().discard(&id).unwrap();
+        let problem = problem(&wallet(directory));
+        assert!(matches!(problem, SlotError::Missing(_)), "{problem}");
+    }
+}
+
+/// Stops or continues the keyring's program.
+fn signal_keyring(signal: &str) {
+    let pid = std::env::var("KEYRING_PID").unwrap();
+    assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+}
+
 fn hanging_keyring(directory: &Path) {
     drop(create(&wallet(directory)));
-    let pid = std::env::var("KEYRING_PID").unwrap();
-    assert!(Command::new("kill").args(["-STOP", &pid]).status().unwrap().success());
+    signal_keyring("-STOP");
     let Found::Wallet(locked) = open(&wallet(directory)).unwrap() else { panic!("there is no wallet") };
     let slot = SecretServiceSlot::new(Duration::from_secs(1));
     let error = locked.unlock(&[&slot], None).unwrap_err().error;
@@ -281,4 +334,153 @@ fn no_service(directory: &Path) {
     let error = vacant.create(&[&slot()], THEN).unwrap_err();
     assert!(matches!(error, StoreError::Slot { source: SlotError::NoService(_), .. }), "{error}");
     assert!(matches!(open(&wallet(directory)).unwrap(), Found::Nothing(_)));
+}
+
+fn counter() -> Option<Box<dyn OutsideCounter>> {
+    Some(Box::new(SecretServiceCounter::new(DEADLINE)))
+}
+
+/// Opens the wallet with its key file and the counter in the keyring.
+fn open_counted(directory: &Path) -> Result<Store, StoreError> {
+    let Found::Wallet(locked) = open(&wallet(directory)).unwrap() else { panic!("there is no wallet") };
+    let key = KeyFile::new(directory.join("wallet.key"));
+    locked.unlock(&[&key], counter()).map_err(|refusal| refusal.error)
+}
+
+/// Makes a wallet with a key file, as soon as the keyring is on the bus.
+fn create_beside_keyring(directory: &Path) {
+    let store = create(&directory.join("first"));
+    drop(store);
+    let Found::Nothing(vacant) = open(&wallet(directory)).unwrap() else { panic!("there is a wallet") };
+    vacant.create(&[&KeyFile::new(directory.join("wallet.key"))], THEN).unwrap();
+}
+
+fn write(store: &mut Store, durability: Durability) {
+    let mut changes = Changes::new();
+    changes.audit(AuditEvent::new(THEN, AuditKind::PinSet));
+    store.commit(changes, durability).unwrap();
+}
+
+fn database(directory: &Path) -> PathBuf {
+    wallet(directory).join("wallet.db")
+}
+
+fn number(id: &WalletId) -> Option<u64> {
+    SecretServiceCounter::new(DEADLINE).value(id).unwrap()
+}
+
+fn old_copy(directory: &Path) {
+    create_beside_keyring(directory);
+    let mut store = open_counted(directory).unwrap();
+    let id = store.wallet_id();
+    assert_eq!(
+        (store.roll_back(), store.counter_problem(), number(&id)),
+        (RollBack::Excluded, None, Some(1))
+    );
+    write(&mut store, Durability::Durable);
+    drop(store);
+    let old = std::fs::read(database(directory)).unwrap();
+
+    // Payments do not wait for the keyring, openings do.
+    let mut store = open_counted(directory).unwrap();
+    write(&mut store, Durability::Durable);
+    write(&mut store, Durability::Lazy);
+    assert_eq!((store.counter_problem(), number(&id)), (None, Some(2)));
+    drop(store);
+    drop(open_counted(directory).unwrap());
+    assert_eq!(number(&id), Some(3));
+
+    std::fs::write(database(directory), &old).unwrap();
+    for _ in 0..2 {
+        let error = open_counted(directory).unwrap_err();
+        assert!(matches!(error, StoreError::RolledBack { found: 1, counter: 3 }), "{error}");
+        assert_eq!(std::fs::read(database(directory)).unwrap(), old);
+    }
+    let Found::Wallet(locked) = open(&wallet(directory)).unwrap() else { panic!("there is no wallet") };
+    let key = KeyFile::new(directory.join("wallet.key"));
+    let store = locked.unlock_as_newest(&[&key], counter().unwrap(), THEN).unwrap();
+    assert_eq!((store.roll_back(), number(&id)), (RollBack::Excluded, Some(4)));
+    assert_eq!(store.audit(0, 99).unwrap().last().unwrap().event.kind, AuditKind::OldCopyAccepted);
+    drop(store);
+    open_counted(directory).unwrap();
+}
+
+fn copy_before_the_counter(directory: &Path) {
+    create_beside_keyring(directory);
+    let old = std::fs::read(database(directory)).unwrap();
+    drop(open_counted(directory).unwrap());
+    std::fs::write(database(directory), &old).unwrap();
+    let error = open_counted(directory).unwrap_err();
+    assert!(matches!(error, StoreError::RolledBack { found: 0, counter: 1 }), "{error}");
+}
+
+fn counter_gone(directory: &Path) {
+    create_beside_keyring(directory);
+    let id = open_counted(directory).unwrap().wallet_id();
+    let item =
+        keyring::Store::new().unwrap().build("io.github.fwpd", &format!("counter-{id}"), None).unwrap();
+    for scribble in ["", "fwpd counter 1 -1", "fwpd counter 1 01", "7"] {
+        item.set_secret(scribble.as_bytes()).unwrap();
+        let error = open_counted(directory).unwrap_err();
+        assert!(matches!(error, StoreError::Counter(CounterError::Malformed(_))), "{error}");
+    }
+    // The user says that this copy is meant: the counter begins again.
+    let Found::Wallet(locked) = open(&wallet(directory)).unwrap() else { panic!("there is no wallet") };
+    let key = KeyFile::new(directory.join("wallet.key"));
+    let store = locked.unlock_as_newest(&[&key], counter().unwrap(), THEN).unwrap();
+    assert_eq!((store.roll_back(), number(&id)), (RollBack::Excluded, Some(1)));
+    drop(store);
+
+    item.delete_credential().unwrap();
+    let error = open_counted(directory).unwrap_err();
+    let lost = matches!(
+        error,
+        StoreError::CounterLost { kind: CounterKind::SecretService, expected: 1, found: None }
+    );
+    assert!(lost, "{error}");
+    // Without the counter it opens, and says that it expects one.
+    let store = open_with(&wallet(directory), &KeyFile::new(directory.join("wallet.key")));
+    assert_eq!(store.roll_back(), RollBack::NotDetectedHere);
+    assert!(matches!(store.counter_problem(), Some(CounterError::Unreachable(_))));
+}
+
+fn counter_locked(directory: &Path) {
+    create_beside_keyring(directory);
+    let mut store = open_counted(directory).unwrap();
+    lock_keyring();
+    write(&mut store, Durability::Durable);
+    assert_eq!(store.roll_back(), RollBack::Excluded);
+    drop(store);
+    let mut store = open_counted(directory).unwrap();
+    assert_eq!(store.roll_back(), RollBack::NotDetectedHere);
+    assert!(matches!(store.counter_problem(), Some(CounterError::Unreachable(_))));
+    write(&mut store, Durability::Durable);
+}
+
+fn counter_hangs(directory: &Path) {
+    create_beside_keyring(directory);
+    drop(open_counted(directory).unwrap());
+    signal_keyring("-STOP");
+    let key = KeyFile::new(directory.join("wallet.key"));
+    let hasty = SecretServiceCounter::new(Duration::from_secs(1));
+    let Found::Wallet(locked) = open(&wallet(directory)).unwrap() else { panic!("there is no wallet") };
+    let mut store = locked.unlock(&[&key], Some(Box::new(hasty.clone()))).unwrap();
+    assert_eq!(store.roll_back(), RollBack::NotDetectedHere);
+    // The first call still waits: the others fail at once, and none of them holds up for its second.
+    let begun = Instant::now();
+    for _ in 0..100 {
+        store.attach_counter(Box::new(hasty.clone())).unwrap();
+        write(&mut store, Durability::Durable);
+        assert!(matches!(store.counter_problem(), Some(CounterError::Unreachable(_))));
+    }
+    assert!(begun.elapsed() < Duration::from_secs(50), "{:?}", begun.elapsed());
+    signal_keyring("-CONT");
+    let begun = Instant::now();
+    while store.roll_back() != RollBack::Excluded {
+        assert!(begun.elapsed() < DEADLINE, "{:?}", store.counter_problem());
+        std::thread::sleep(Duration::from_millis(20));
+        store.attach_counter(Box::new(hasty.clone())).unwrap();
+    }
+    drop(store);
+    assert_eq!(open_counted(directory).unwrap().counter_problem(), None);
 }

@@ -3,12 +3,11 @@
 
 mod common;
 
-use common::{Home, THEN, add_card, card, event, history, host, ledger};
+use common::{Home, add_card, card, event, history, host, ledger};
 use fwp_store::record::{AuditKind, CardId, HistoryId, Outcome, Settings};
-use fwp_store::slot::{KeyFile, KeySlot, SlotError, SlotKind};
-use fwp_store::{Changes, Durability, Found, OutsideCounter, RollBack, StoreError, Table, open};
+use fwp_store::slot::{SlotError, SlotKind};
+use fwp_store::{Changes, Durability, Found, StoreError, Table, open};
 use std::os::unix::fs::PermissionsExt;
-use std::sync::{Arc, Mutex};
 use zeroize::Zeroizing;
 
 #[test]
@@ -193,31 +192,6 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
 }
 
 #[test]
-fn several_slots_open_one_wallet_and_the_last_one_stays() {
-    let home = Home::new();
-    let mut store = home.create();
-    let other = KeyFile::new(home.temporary.path().join("other.key"));
-    let first = store.slots().unwrap()[0].0;
-    let second = store.add_slot(&other, THEN).unwrap();
-    assert_eq!(store.slots().unwrap(), [(first, SlotKind::KeyFile), (second, SlotKind::KeyFile)]);
-    add_card(&mut store, 1);
-    drop(store);
-    for slot in [&home.key(), &other] {
-        let store = home.locked().unlock(&[slot], None).unwrap();
-        assert_eq!(store.cards().len(), 1);
-    }
-    let mut store = home.open();
-    store.remove_slot(first, THEN).unwrap();
-    assert!(matches!(store.remove_slot(second, THEN), Err(StoreError::LastSlot)));
-    assert!(matches!(store.remove_slot(first, THEN), Err(StoreError::NoSuchRow { table: Table::Slot, .. })));
-    drop(store);
-    assert!(matches!(home.try_open(), Err(StoreError::NoSlotOpens { .. })));
-    let store = home.locked().unlock(&[&home.key(), &other], None).unwrap();
-    let kinds: Vec<_> = store.audit(0, 99).unwrap().iter().map(|entry| entry.event.kind).collect();
-    assert_eq!(kinds[1..], [AuditKind::SlotAdded, AuditKind::CardStored, AuditKind::SlotRemoved]);
-}
-
-#[test]
 fn a_wallet_of_another_key_is_refused_and_left_as_it_is() {
     let (home, other) = (Home::new(), Home::new());
     drop(home.create());
@@ -254,29 +228,6 @@ fn a_missing_malformed_or_exposed_key_file_is_named() {
 }
 
 #[test]
-fn a_slot_of_a_kind_unknown_here_does_not_hinder_the_others() {
-    struct FromTomorrow;
-    impl KeySlot for FromTomorrow {
-        fn kind(&self) -> SlotKind {
-            SlotKind::Unknown(99)
-        }
-        fn wrap(&self, _: &fwp_store::WalletId, _: &fwp_store::DataKey) -> Result<Vec<u8>, SlotError> {
-            Ok(vec![1])
-        }
-        fn unwrap(&self, _: &fwp_store::WalletId, _: &[u8]) -> Result<fwp_store::DataKey, SlotError> {
-            Err(SlotError::OtherKey)
-        }
-    }
-    let home = Home::new();
-    let mut store = home.create();
-    store.add_slot(&FromTomorrow, THEN).unwrap();
-    drop(store);
-    let locked = home.locked();
-    assert_eq!(locked.slot_kinds().collect::<Vec<_>>(), [SlotKind::KeyFile, SlotKind::Unknown(99)]);
-    locked.unlock(&[&home.key()], None).unwrap();
-}
-
-#[test]
 fn other_files_are_refused_and_left_as_they_are() {
     let database = |setup: &str| {
         let home = Home::new();
@@ -309,10 +260,10 @@ fn other_files_are_refused_and_left_as_they_are() {
 fn a_newer_store_is_refused_and_left_as_it_is() {
     let home = Home::new();
     drop(home.create());
-    rusqlite::Connection::open(home.database()).unwrap().pragma_update(None, "user_version", 2).unwrap();
+    rusqlite::Connection::open(home.database()).unwrap().pragma_update(None, "user_version", 3).unwrap();
     let before = std::fs::read(home.database()).unwrap();
     let error = open(&home.wallet()).unwrap_err();
-    assert!(matches!(error, StoreError::Newer { found: 2, known: 1 }), "{error}");
+    assert!(matches!(error, StoreError::Newer { found: 3, known: 2 }), "{error}");
     assert_eq!(std::fs::read(home.database()).unwrap(), before);
 }
 
@@ -327,42 +278,6 @@ fn what_is_left_of_an_interrupted_creation_is_no_wallet() {
     drop(store);
     assert!(!home.wallet().join("wallet.new").exists());
     assert_eq!(home.open().cards().len(), 1);
-}
-
-#[derive(Clone, Default)]
-struct Counter(Arc<Mutex<u64>>);
-
-impl OutsideCounter for Counter {
-    fn value(&self) -> Result<u64, String> {
-        Ok(*self.0.lock().unwrap())
-    }
-
-    fn advance(&mut self, generation: u64) -> Result<(), String> {
-        *self.0.lock().unwrap() = generation;
-        Ok(())
-    }
-}
-
-#[test]
-fn a_roll_back_of_the_whole_is_noticed_where_there_is_a_counter_and_else_said_to_be_not() {
-    let home = Home::new();
-    drop(home.create());
-    let old = std::fs::read(home.database()).unwrap();
-    let counter = Counter::default();
-    let mut store = home.locked().unlock(&[&home.key()], Some(Box::new(counter.clone()))).unwrap();
-    assert_eq!(store.roll_back(), RollBack::Excluded);
-    add_card(&mut store, 1);
-    let newest = store.generation();
-    drop(store);
-    std::fs::write(home.database(), old).unwrap();
-    let refusal = home.locked().unlock(&[&home.key()], Some(Box::new(counter))).unwrap_err();
-    assert!(
-        matches!(refusal.error, StoreError::RolledBack { counter, .. } if counter == newest),
-        "{}",
-        refusal.error
-    );
-    drop(refusal);
-    assert_eq!(home.open().roll_back(), RollBack::NotDetectedHere);
 }
 
 #[test]
@@ -381,7 +296,7 @@ fn debug_output_and_errors_tell_no_secret() {
     changes.put_authenticator_state(Zeroizing::new(b"private".to_vec()));
     assert_eq!(format!("{changes:?}"), "Changes(1)");
     assert!(!format!("{store:?} {:?}", store.card(store.cards().next().unwrap().id)).contains("DE89"));
-    let key = fwp_store::DataKey::from_bytes([0xab; 32]);
+    let key = fwp_store::DataKey::from_bytes(&[0xab; 32]);
     assert_eq!(format!("{key:?}"), "DataKey(..)");
 }
 

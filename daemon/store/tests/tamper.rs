@@ -4,45 +4,17 @@
 
 mod common;
 
-use common::{Home, THEN, add_card, card, event, history, ledger};
-use fwp_store::record::{AuditKind, Outcome, Settings};
-use fwp_store::slot::{KeyFile, SlotError};
-use fwp_store::{Changes, Durability, Store, StoreError, Table};
+use common::{Home, THEN, add_card, card, contents, full_wallet, history, ledger, write_single_rows};
+use fwp_store::record::Outcome;
+use fwp_store::slot::SlotError;
+use fwp_store::{Changes, Durability, StoreError, Table};
 use proptest::prelude::*;
 use rusqlite::{Connection, params};
-use zeroize::Zeroizing;
 
 /// Tables with several rows in [`full_wallet`].
 const MANY_ROWS: [Table; 4] = [Table::Card, Table::Ledger, Table::History, Table::Audit];
 /// Tables with one row.
 const ONE_ROW: [Table; 2] = [Table::Authenticator, Table::Setting];
-
-/// A closed wallet with something in every table.
-fn full_wallet() -> Home {
-    let home = Home::new();
-    let mut store = home.create();
-    let other = KeyFile::new(home.temporary.path().join("other.key"));
-    store.add_slot(&other, THEN).unwrap();
-    for n in 1..=3 {
-        let mut changes = Changes::new();
-        let id = changes.add_card(card(n)).unwrap();
-        changes
-            .put_ledger(ledger(&format!("order-{n}"), 1))
-            .add_history(history(&format!("order-{n}"), Outcome::Authorized))
-            .audit(event(AuditKind::CardStored).card(id));
-        store.commit(changes, Durability::Durable).unwrap();
-    }
-    write_single_rows(&mut store, "1");
-    home
-}
-
-fn write_single_rows(store: &mut Store, content: &str) {
-    let mut changes = Changes::new();
-    changes
-        .put_authenticator_state(Zeroizing::new(content.as_bytes().to_vec()))
-        .put_settings(Settings([("cool-down".to_owned(), content.to_owned())].into()));
-    store.commit(changes, Durability::Durable).unwrap();
-}
 
 /// Changes the closed database with SQL, then tries to open the wallet, which must not touch the file.
 fn open_after(home: &Home, change: impl FnOnce(&Connection)) -> StoreError {
@@ -315,7 +287,7 @@ fn a_slot_that_was_removed_and_put_back_is_named() {
     connection.close().unwrap();
     let mut store = home.open();
     let second = store.slots().unwrap()[1].0;
-    store.remove_slot(second, THEN).unwrap();
+    store.remove_slot(second, &[&home.key()], THEN).unwrap();
     drop(store);
     let error = open_after(&home, |connection| {
         connection.execute("INSERT INTO slot VALUES (2, ?1, ?2)", params![old.0, old.1]).unwrap();
@@ -398,18 +370,6 @@ proptest! {
             }
         });
     }
-}
-
-fn contents(store: &Store) -> String {
-    format!(
-        "{:?} {:?} {:?} {:?} {:?} {:?}",
-        store.cards().collect::<Vec<_>>(),
-        store.ledger().unwrap(),
-        store.history(None, 99).unwrap(),
-        store.audit(0, 99).unwrap(),
-        store.settings(),
-        store.authenticator_state().unwrap(),
-    )
 }
 
 #[test]

@@ -48,6 +48,10 @@ pub enum AuditKind {
     SettingChanged,
     /// All keys of an authenticator were deleted.
     AuthenticatorReset,
+    /// The key slots were filled anew, or the data key was replaced.
+    KeyRotated,
+    /// The outside counter was against this copy of the store, and the user said that it is meant.
+    OldCopyAccepted,
 }
 
 /// One event.
@@ -79,7 +83,7 @@ pub struct AuditEntry {
 }
 
 impl AuditKind {
-    const ALL: [(Self, i64, &'static str); 19] = [
+    const ALL: [(Self, i64, &'static str); 21] = [
         (Self::WalletCreated, 1, "wallet-created"),
         (Self::SlotAdded, 2, "slot-added"),
         (Self::SlotRemoved, 3, "slot-removed"),
@@ -99,6 +103,8 @@ impl AuditKind {
         (Self::PinBlocked, 17, "pin-blocked"),
         (Self::SettingChanged, 18, "setting-changed"),
         (Self::AuthenticatorReset, 19, "authenticator-reset"),
+        (Self::KeyRotated, 20, "key-rotated"),
+        (Self::OldCopyAccepted, 21, "old-copy-accepted"),
     ];
 
     /// The word for it.

@@ -92,4 +92,21 @@ impl KeySlot for KeyFile {
     fn unwrap(&self, wallet: &WalletId, wrapped: &[u8]) -> Result<DataKey, SlotError> {
         self.read()?.unwrap(self.kind(), wallet, wrapped)
     }
+
+    /// Overwrites the key, as far as the disk does that in its place, and removes the file.
+    fn discard(&self, _wallet: &WalletId) -> Result<(), SlotError> {
+        let discard = || {
+            let mut file = OpenOptions::new().write(true).open(&self.path)?;
+            let length = file.metadata()?.len().min(4096);
+            file.write_all(&vec![0; usize::try_from(length).unwrap_or(0)])?;
+            file.sync_all()?;
+            std::fs::remove_file(&self.path)
+        };
+        match discard() {
+            Err(source) if source.kind() != ErrorKind::NotFound => {
+                Err(SlotError::File { path: self.path.clone(), source })
+            }
+            _ => Ok(()),
+        }
+    }
 }

@@ -1,18 +1,25 @@
 //! Key slots: the ways to the data key. A wallet has one data key and one or more slots, each of which holds the data
 //! key wrapped in its own manner; any one of them opens the wallet. Losing all of them loses the cards.
 
+mod credential;
 mod key_file;
+mod passphrase;
 #[cfg(feature = "secret-service")]
 mod secret_service;
 mod wrap;
 
+pub use credential::SystemdCredential;
 pub use key_file::KeyFile;
+pub use passphrase::{Cost, LEAST_CHARACTERS, Passphrase, PassphraseRecord};
 #[cfg(feature = "secret-service")]
 pub use secret_service::SecretServiceSlot;
 
 use crate::seal::{DataKey, WalletId};
 use std::fmt;
 use std::path::PathBuf;
+
+/// Most bytes that a slot may keep in the store.
+pub const MAX_WRAPPED_BYTES: usize = 16 * 1024;
 
 /// The kinds of slots. The number stands in the store: never change or reuse one. A store may have slots of kinds that
 /// this program does not know, and is opened with one that it does.
@@ -24,7 +31,8 @@ pub enum SlotKind {
     SecretService,
     /// A credential of systemd, bound to host and TPM.
     SystemdCredential,
-    /// Sealed by the TPM.
+    /// Sealed by the TPM. Its driver needs the TPM's library and so lives elsewhere; a wallet that has such a slot says
+    /// [`SlotError::NotAtHand`] where no driver is given.
     Tpm,
     /// A passphrase, for recovery.
     Passphrase,
@@ -32,7 +40,9 @@ pub enum SlotKind {
     Unknown(i64),
 }
 
-/// A way to the data key.
+/// A way to the data key. Drivers may live in other crates: what they return from [`KeySlot::wrap`] is theirs to lay out,
+/// at most [`MAX_WRAPPED_BYTES`] long, and they must take any bytes in [`KeySlot::unwrap`], since whoever can write the file
+/// chooses them.
 pub trait KeySlot {
     /// Its kind.
     fn kind(&self) -> SlotKind;
@@ -48,6 +58,16 @@ pub trait KeySlot {
     /// # Errors
     /// [`SlotError`].
     fn unwrap(&self, wallet: &WalletId, wrapped: &[u8]) -> Result<DataKey, SlotError>;
+
+    /// Deletes what the slot keeps outside of the store for `wallet`, if it keeps anything of its own there. To be called after
+    /// its last slot was removed ([`crate::Store::remove_slot`]); what it once wrapped is not opened by it any more, in no
+    /// copy.
+    ///
+    /// # Errors
+    /// [`SlotError`].
+    fn discard(&self, _wallet: &WalletId) -> Result<(), SlotError> {
+        Ok(())
+    }
 }
 
 /// Why a slot does not give or take the data key.
@@ -92,6 +112,43 @@ pub enum SlotError {
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// The wallet has a slot of this kind, and nothing was given that could open it.
+    #[error("nothing that could open it is at hand here")]
+    NotAtHand,
+    /// The passphrase is another one.
+    #[error("wrong passphrase")]
+    WrongPassphrase,
+    /// The passphrase has too few characters to stand against guessing.
+    #[error("a passphrase needs at least {least} characters")]
+    PassphraseTooShort {
+        /// The fewest, in characters of normal form C.
+        least: usize,
+    },
+    /// The cost of the passphrase is beyond what this program takes upon itself, or below what the standard allows.
+    #[error("a passphrase of {memory_kib} KiB, {passes} passes and {lanes} lanes is outside of the limits")]
+    Cost {
+        /// Memory in KiB.
+        memory_kib: i64,
+        /// Passes over it.
+        passes: i64,
+        /// Lanes.
+        lanes: i64,
+    },
+    /// There is not enough memory to try the passphrase.
+    #[error("trying the passphrase takes {kib} KiB of memory, which are not there now")]
+    NoMemory {
+        /// How much is needed, in KiB.
+        kib: u32,
+    },
+    /// The slot was filled and did not give the same key back, so it was not used.
+    #[error("it does not give back the key that it was given")]
+    Unsound,
+    /// More than [`MAX_WRAPPED_BYTES`].
+    #[error("it wants to keep {bytes} bytes in the store, more than {MAX_WRAPPED_BYTES}")]
+    TooLong {
+        /// How many bytes.
+        bytes: usize,
     },
     /// The system gives no random numbers.
     #[error("no random numbers from the system")]

@@ -2,31 +2,32 @@
 
 use super::{SlotError, SlotKind};
 use crate::seal::{DataKey, WalletId, open_with, seal_with};
+use crate::secret::Secret;
 use aes_gcm::{Aes256Gcm, KeyInit};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-use zeroize::Zeroizing;
 
 const FINGERPRINT_BYTES: usize = 8;
 
 /// A slot's own key.
-pub(crate) struct WrappingKey(Zeroizing<[u8; 32]>);
+pub(crate) struct WrappingKey(Secret);
 
 impl WrappingKey {
     pub(crate) fn generate() -> Result<Self, SlotError> {
-        let mut bytes = Zeroizing::new([0; 32]);
-        getrandom::fill(bytes.as_mut()).map_err(|_| SlotError::Random)?;
-        Ok(Self(bytes))
+        Secret::generate().map(Self).map_err(|_| SlotError::Random)
+    }
+
+    pub(crate) fn from_secret(secret: Secret) -> Self {
+        Self(secret)
     }
 
     pub(crate) fn from_slice(bytes: &[u8]) -> Result<Self, SlotError> {
-        let bytes: [u8; 32] =
-            bytes.try_into().map_err(|_| SlotError::Malformed("it must have 32 bytes".to_owned()))?;
-        Ok(Self(Zeroizing::new(bytes)))
+        let secret = Secret::from_slice(bytes);
+        secret.map(Self).ok_or_else(|| SlotError::Malformed("it must have 32 bytes".to_owned()))
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
+        self.0.expose()
     }
 
     /// Fingerprint of this key, then nonce, cipher text and tag.
@@ -56,8 +57,7 @@ impl WrappingKey {
             return Err(SlotError::OtherKey);
         }
         let plain = open_with(&self.cipher(), &context(kind, wallet), sealed).ok_or(SlotError::Altered)?;
-        let key: [u8; 32] = plain.as_slice().try_into().map_err(|_| SlotError::Altered)?;
-        Ok(DataKey::from_bytes(key))
+        DataKey::from_slice(&plain).ok_or(SlotError::Altered)
     }
 
     fn cipher(&self) -> Aes256Gcm {

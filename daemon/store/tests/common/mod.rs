@@ -8,12 +8,14 @@ use fwp_cose::cbor::Value;
 use fwp_cose::key::{Ed25519Key, X25519Key};
 use fwp_cose::{PublicKey, SignatureAlgorithm};
 use fwp_store::record::{
-    AuditEvent, AuditKind, AuthenticatorKind, AuthenticatorRef, HistoryRecord, LedgerRecord, NewCard, Outcome,
+    AuditEvent, AuditKind, AuthenticatorKind, AuthenticatorRef, HistoryRecord, LedgerRecord, NewCard,
+    Outcome, Settings,
 };
-use fwp_store::slot::KeyFile;
-use fwp_store::{Changes, Durability, Found, Locked, Store, StoreError, open};
+use fwp_store::slot::{Cost, KeyFile, KeySlot, Passphrase, SlotKind};
+use fwp_store::{Changes, DataKey, Durability, Found, Locked, Store, StoreError, open};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
+use zeroize::Zeroizing;
 
 /// A moment, in milliseconds since 1970.
 pub(crate) const THEN: i64 = 1_790_000_000_000;
@@ -145,4 +147,79 @@ pub(crate) fn add_card(store: &mut Store, n: u64) -> fwp_store::record::CardId {
     changes.audit(event(AuditKind::CardStored).card(id));
     store.commit(changes, Durability::Durable).unwrap();
     id
+}
+
+/// A closed wallet with something in every table.
+pub(crate) fn full_wallet() -> Home {
+    let home = Home::new();
+    let mut store = home.create();
+    let other = KeyFile::new(home.temporary.path().join("other.key"));
+    store.add_slot(&other, THEN).unwrap();
+    for n in 1..=3 {
+        let mut changes = Changes::new();
+        let id = changes.add_card(card(n)).unwrap();
+        changes
+            .put_ledger(ledger(&format!("order-{n}"), 1))
+            .add_history(history(&format!("order-{n}"), Outcome::Authorized))
+            .audit(event(AuditKind::CardStored).card(id));
+        store.commit(changes, Durability::Durable).unwrap();
+    }
+    write_single_rows(&mut store, "1");
+    home
+}
+
+pub(crate) fn write_single_rows(store: &mut Store, content: &str) {
+    let mut changes = Changes::new();
+    changes
+        .put_authenticator_state(Zeroizing::new(content.as_bytes().to_vec()))
+        .put_settings(Settings([("cool-down".to_owned(), content.to_owned())].into()));
+    store.commit(changes, Durability::Durable).unwrap();
+}
+
+/// Everything that the user has in a store, and the events of its audit log but for rotations.
+pub(crate) fn contents(store: &Store) -> String {
+    let audit = store.audit(0, 99).unwrap();
+    let events: Vec<_> = audit
+        .iter()
+        .map(|entry| (entry.sequence, &entry.event))
+        .filter(|(_, event)| event.kind != AuditKind::KeyRotated)
+        .collect();
+    let mut ledger = store.ledger().unwrap();
+    ledger.sort_by(|a, b| a.request_id.cmp(&b.request_id));
+    format!(
+        "{:?} {ledger:?} {:?} {events:?} {:?} {:?}",
+        store.cards().collect::<Vec<_>>(),
+        store.history(None, 99).unwrap(),
+        store.settings(),
+        store.authenticator_state().unwrap(),
+    )
+}
+
+/// The least that the standard allows.
+pub(crate) fn cheap() -> Cost {
+    Cost::new(8, 1, 1).unwrap()
+}
+
+pub(crate) fn passphrase(text: &str) -> Passphrase {
+    Passphrase::with_cost(&Zeroizing::new(text.to_owned()), cheap()).unwrap()
+}
+
+/// What a slot keeps in the store.
+pub(crate) fn wrapped(home: &Home, kind: SlotKind) -> Vec<u8> {
+    let connection = rusqlite::Connection::open(home.database()).unwrap();
+    let mut statement = connection.prepare("SELECT sealed FROM slot").unwrap();
+    let rows: Vec<Vec<u8>> =
+        statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
+    let number: i64 = match kind {
+        SlotKind::Passphrase => 5,
+        SlotKind::SystemdCredential => 3,
+        _ => 1,
+    };
+    rows.into_iter().find(|row| row.starts_with(&number.to_be_bytes())).unwrap().split_off(8)
+}
+
+/// The wallet's data key, by its key file.
+pub(crate) fn data_key(home: &Home) -> DataKey {
+    let wallet = home.locked().wallet_id();
+    home.key().unwrap(&wallet, &wrapped(home, SlotKind::KeyFile)).unwrap()
 }
