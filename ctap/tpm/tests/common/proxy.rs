@@ -1,0 +1,1 @@
+//! A wire between a program and the TPM that a sniffer listens on.
