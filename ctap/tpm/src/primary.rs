@@ -13,12 +13,9 @@ use tss_esapi::interface_types::ecc::EccCurve;
 use tss_esapi::interface_types::resource_handles::Hierarchy;
 use tss_esapi::interface_types::session_handles::AuthSession;
 use tss_esapi::structures::{
-    EccParameter, EccPoint, Public, PublicBuilder, PublicEccParametersBuilder, SymmetricDefinitionObject,
+    EccPoint, Public, PublicBuilder, PublicEccParametersBuilder, SymmetricDefinitionObject,
 };
 use tss_esapi::utils::TpmsContext;
-
-/// Makes the primary another one than other programs', as the TCG's template for storage keys has it: any 32 bytes.
-const UNIQUE: [u8; 32] = *b"io.github.fwpd primary, version1";
 
 /// A saved context of the primary, which the same TPM loads faster than it makes the key again. It is worth nothing after
 /// a restart of the TPM, and outside it.
@@ -82,7 +79,8 @@ pub(crate) fn name(connection: &mut Connection, primary: KeyHandle) -> Tried<[u8
 }
 
 /// A restricted decryption key, for nothing but to be a parent. It has no authorization value: who may use the TPM may
-/// load what is its child, and then needs what the child wants.
+/// load what is its child, and then needs what the child wants. `tpm2_createprimary -C o -G ecc256:aes128cfb` with these
+/// attributes makes the same.
 fn template() -> Tried<Public> {
     let build = || {
         let attributes = ObjectAttributesBuilder::new()
@@ -104,10 +102,7 @@ fn template() -> Tried<Public> {
             .with_name_hashing_algorithm(HashingAlgorithm::Sha256)
             .with_object_attributes(attributes)
             .with_ecc_parameters(parameters)
-            .with_ecc_unique_identifier(EccPoint::new(
-                EccParameter::try_from(UNIQUE.as_slice())?,
-                EccParameter::try_from([0; 32].as_slice())?,
-            ))
+            .with_ecc_unique_identifier(EccPoint::default())
             .build()
     };
     build().map_err(|error| Failure::new("TPM2_CreatePrimary", &error))

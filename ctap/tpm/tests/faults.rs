@@ -43,16 +43,17 @@ fn pay(store: &mut Store, key: &CredentialId) -> Result<u32, KeyStoreError> {
 
 #[test]
 fn a_missing_tpm_is_said_and_asked_for_only_when_it_is_needed() {
-    let nowhere = [
-        TpmAddress::Device(PathBuf::from("/dev/no-such-tpm")),
-        common::address(common::free_ports()),
-    ];
+    let nowhere =
+        [TpmAddress::Device(PathBuf::from("/dev/no-such-tpm")), common::address(common::free_ports())];
     for address in nowhere {
         let tpm = Arc::new(Tpm::new(address.clone()));
         let mut store = open(&tpm, &Memory::default());
         assert!(!store.pin_state().unwrap().set);
         let error = hardware(store.set_pin(&hash(PIN)));
-        assert!(matches!(&error, HardwareError::Missing { address: at, .. } if *at == address.to_string()), "{error}");
+        assert!(
+            matches!(&error, HardwareError::Missing { address: at, .. } if *at == address.to_string()),
+            "{error}"
+        );
         assert!(matches!(tpm.health(), Err(HardwareError::Missing { .. })));
     }
 }
@@ -231,10 +232,7 @@ fn anothers_nv_index_in_the_counters_place_is_not_touched() {
     let computer = Computer::new();
     computer.swtpm.tool("tpm2_nvdefine", &["0x1bcf0d0", "-C", "o", "-s", "8"]);
     let mut store = open(&computer.tpm, &computer.memory);
-    assert_eq!(
-        hardware(store.set_pin(&hash(PIN))),
-        HardwareError::IndexTaken { index: 0x01bc_f0d0 }
-    );
+    assert_eq!(hardware(store.set_pin(&hash(PIN))), HardwareError::IndexTaken { index: 0x01bc_f0d0 });
     computer.swtpm.tool("tpm2_nvundefine", &["0x1bcf0d0", "-C", "o"]);
     store.set_pin(&hash(PIN)).unwrap();
 }
@@ -283,11 +281,12 @@ fn with_power_cut_at_every_command(
     let swtpm = Arc::new(Mutex::new(swtpm));
     for n in 0.. {
         assert!(n < 60, "it never gets through");
-        let killed = swtpm.clone();
+        // The proxy's threads live on, the TPM must not.
+        let killed = Arc::downgrade(&swtpm);
         let proxy = Proxy::new(
             port,
             Box::new(move |number, _| {
-                if number == n {
+                if let Some(killed) = killed.upgrade().filter(|_| number == n) {
                     killed.lock().unwrap().kill();
                 }
                 number < n
@@ -307,7 +306,10 @@ fn with_power_cut_at_every_command(
             Ok(()) => {}
             Err(error) => {
                 let error = hardware::<()>(Err(error));
-                assert!(matches!(error, HardwareError::Gone | HardwareError::Missing { .. }), "{n}: {error:?}");
+                assert!(
+                    matches!(error, HardwareError::Gone | HardwareError::Missing { .. }),
+                    "{n}: {error:?}"
+                );
             }
         }
         afterwards(&mut open(&swtpm.tpm(), memory), &swtpm);

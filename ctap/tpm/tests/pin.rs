@@ -192,10 +192,7 @@ fn a_pin_object_put_there_anew_by_the_owner_does_not_open_the_keys() {
     swtpm.tool("tpm2_nvdefine", &[&[index.as_str()], define.as_slice()].concat());
     swtpm.tool("tpm2_nvwrite", &[&index, "-C", &index, "-P", &pin, "-i", "content"]);
     assert_eq!(swtpm.tool("tpm2_nvreadpublic", &[&index]), before, "the same name");
-    assert_eq!(
-        store.unlock(&hash("0815-pin")),
-        Err(KeyStoreError::Hardware(HardwareError::PinDeleted))
-    );
+    assert_eq!(store.unlock(&hash("0815-pin")), Err(KeyStoreError::Hardware(HardwareError::PinDeleted)));
     // Neither does a state that believes it: the key does not have what is in the new object.
     let forged = computer.memory.copy();
     {

@@ -141,16 +141,23 @@ fn handles(text: &str) -> Vec<String> {
     text.lines().filter_map(|line| line.trim().strip_prefix("- ").map(str::to_owned)).collect()
 }
 
-/// Two ports in a row that nobody listens on.
+/// Two ports in a row that nobody listens on and this process has not used before: one that is free because its swtpm was
+/// killed just now must not go to another test. Below those that the kernel gives to connections.
 pub fn free_ports() -> u16 {
+    static NEXT: Mutex<Option<u16>> = Mutex::new(None);
+    let mut next = NEXT.lock().unwrap();
     loop {
-        let first = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let port = first.local_addr().unwrap().port();
-        if port < u16::MAX && TcpListener::bind(("127.0.0.1", port + 1)).is_ok() {
+        let first = FIRST_PORT + (std::process::id() * 97 % u32::from(PORTS)) as u16;
+        let port = next.unwrap_or(first & !1);
+        *next = Some(if port + 2 < FIRST_PORT + PORTS { port + 2 } else { FIRST_PORT });
+        if [port, port + 1].iter().all(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()) {
             return port;
         }
     }
 }
+
+const FIRST_PORT: u16 = 10_000;
+const PORTS: u16 = 20_000;
 
 fn start(state: &Path, port: u16) -> Option<Child> {
     let mut process = Command::new("swtpm")
