@@ -63,18 +63,6 @@ impl Connection {
         self.run(command, |context| context.execute_with_session(Some(session), send))
     }
 
-    /// Sends one command that two sessions authorize, one for each of its handles.
-    pub(crate) fn run_with_both<T>(
-        &mut self,
-        command: &'static str,
-        sessions: (AuthSession, AuthSession),
-        send: impl FnOnce(&mut Context) -> tss_esapi::Result<T>,
-    ) -> Tried<T> {
-        self.run(command, |context| {
-            context.execute_with_sessions((Some(sessions.0), Some(sessions.1), None), send)
-        })
-    }
-
     /// Takes over what a command made in the TPM, to flush it.
     pub(crate) fn hold<H: Into<ObjectHandle> + Copy>(&mut self, handle: H) -> H {
         self.held.push(handle.into());

@@ -10,15 +10,12 @@ pub(crate) struct Code(u32);
 
 impl Code {
     pub(crate) const BAD_CONTEXT: Self = Self(0x150);
-    pub(crate) const NV_UNINITIALIZED: Self = Self(0x14a);
-    pub(crate) const NV_SPACE: Self = Self(0x14b);
     pub(crate) const NV_DEFINED: Self = Self(0x14c);
     pub(crate) const VALUE: Self = Self(0x84);
     pub(crate) const HIERARCHY: Self = Self(0x85);
     pub(crate) const HANDLE: Self = Self(0x8b);
     pub(crate) const AUTH_FAIL: Self = Self(0x8e);
     pub(crate) const SIZE: Self = Self(0x95);
-    pub(crate) const POLICY_FAIL: Self = Self(0x9d);
     pub(crate) const INTEGRITY: Self = Self(0x9f);
     pub(crate) const BAD_AUTH: Self = Self(0xa2);
     pub(crate) const LOCKOUT: Self = Self(0x921);
@@ -101,4 +98,29 @@ fn raw_code(error: &Error) -> Option<u32> {
     };
     let (_, hex) = text.rsplit_once("0x")?;
     u32::from_str_radix(hex, 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tss_esapi::{Context, TctiNameConf};
+
+    #[test]
+    fn codes_are_read_whatever_they_are_about() {
+        for (raw, code) in [(0x98e, Code::AUTH_FAIL), (0x9a2, Code::BAD_AUTH), (0x18b, Code::HANDLE)] {
+            assert_eq!(Failure::of_raw("TPM2_Sign", raw).code(), Some(code), "{raw:x}");
+        }
+        assert_eq!(Failure::of_raw("TPM2_Load", 0x1df).code(), Some(Code::INTEGRITY));
+        assert!(Failure::of_raw("TPM2_Sign", 0x921).is(&[Code::LOCKOUT]));
+        assert_eq!(Failure::of_raw("TPM2_Sign", 0xa_000a).meaning(), HardwareError::Gone);
+        assert_eq!(Failure::of_raw("TPM2_Sign", 0xa_000a).code(), None);
+    }
+
+    /// The number is in tss-esapi's text alone: here is a failure of the connection to read it from.
+    #[test]
+    fn the_number_is_read_from_the_librarys_own_errors() {
+        let nowhere: TctiNameConf = "device:/dev/no-such-tpm".parse().unwrap();
+        let failure = Failure::new("TPM2_Sign", &Context::new(nowhere).unwrap_err());
+        assert_eq!(failure.raw.map(|raw| raw >> LAYER_SHIFT), Some(LAYER_TCTI), "{failure:?}");
+    }
 }

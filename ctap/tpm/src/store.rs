@@ -407,10 +407,8 @@ impl Unlocked {
     /// The key of a credential ID, loaded. `None`: it is not one of ours.
     fn load(&mut self, policy: &PolicyDigest, credential_id: &CredentialId) -> Tried<Option<KeyHandle>> {
         let Some(parts) = credential::decode(credential_id, policy)? else { return Ok(None) };
-        if let Some((loaded, key)) = &self.loaded {
-            if loaded == credential_id {
-                return Ok(Some(*key));
-            }
+        if let Some((_, key)) = self.loaded.as_ref().filter(|(loaded, _)| loaded == credential_id) {
+            return Ok(Some(*key));
         }
         if let Some((_, other)) = self.loaded.take() {
             self.connection.flush(other)?;
