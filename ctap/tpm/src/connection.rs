@@ -53,7 +53,7 @@ impl Connection {
         send(&mut self.context).map_err(|error| Failure::new(command, &error))
     }
 
-    /// Sends one command that `sessions` authorize or encrypt.
+    /// Sends one command that `session` authorizes or encrypts.
     pub(crate) fn run_with<T>(
         &mut self,
         command: &'static str,
@@ -61,6 +61,16 @@ impl Connection {
         send: impl FnOnce(&mut Context) -> tss_esapi::Result<T>,
     ) -> Tried<T> {
         self.run(command, |context| context.execute_with_session(Some(session), send))
+    }
+
+    /// Sends one command that two sessions authorize, one for each of its handles.
+    pub(crate) fn run_with_both<T>(
+        &mut self,
+        command: &'static str,
+        (first, second): (AuthSession, AuthSession),
+        send: impl FnOnce(&mut Context) -> tss_esapi::Result<T>,
+    ) -> Tried<T> {
+        self.run(command, |context| context.execute_with_sessions((Some(first), Some(second), None), send))
     }
 
     /// Takes over what a command made in the TPM, to flush it.

@@ -122,7 +122,7 @@ pub(crate) fn split(credential_id: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.is_empty().then_some((public, private))
 }
 
-fn sized(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(crate) fn sized(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (len, rest) = bytes.split_first_chunk()?;
     rest.split_at_checked(u16::from_be_bytes(*len).into())
 }

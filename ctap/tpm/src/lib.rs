@@ -4,6 +4,7 @@
 //! * [`Tpm`]: the TPM of this machine, shared by the wallets of a process. [`Tpm::health`] for those who diagnose.
 //! * [`TpmKeyStore`]: one wallet's keys. `credential`: what a credential ID is. `pin_object`: where the PIN is.
 //!   `primary`: the keys' parent. `counter`: the signature counter. `state`: what is kept outside the TPM.
+//! * [`AttestationKey`]: what vouches for keys, with a certificate that a CA gives it.
 //! * `connection`: whatever was made in the TPM is flushed when it is dropped. `failure`: response codes.
 //!   `nv_change_auth`: the one module with `unsafe`.
 //!
@@ -50,6 +51,7 @@
 #![deny(unsafe_code)]
 
 mod address;
+mod attestation;
 mod connection;
 mod counter;
 mod credential;
@@ -63,6 +65,7 @@ mod store;
 mod tpm;
 
 pub use address::{NoTpmAddress, TpmAddress};
+pub use attestation::{AttestationKey, Certified};
 pub use connection::OnCommand;
 pub use store::{AAGUID, TpmKeyStore};
 pub use tpm::{Health, Lockout, Tpm};

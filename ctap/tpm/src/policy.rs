@@ -15,6 +15,11 @@ const NV_WRITTEN: u32 = 1 << 29;
 /// A name: the algorithm and its digest of the public area.
 pub(crate) const NAME: usize = 2 + 32;
 
+/// The name of an object with this TPMT_PUBLIC, whose nameAlg is SHA-256.
+pub(crate) fn object_name(public: &[u8]) -> [u8; NAME] {
+    name(&[public])
+}
+
 /// The name of an NV index once it has been written for the first time.
 pub(crate) fn written_nv_name(public: &NvPublic) -> [u8; NAME] {
     nv_name(public, NV_WRITTEN)

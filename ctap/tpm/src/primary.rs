@@ -53,7 +53,15 @@ fn is_stale(failure: &Failure) -> bool {
 }
 
 fn create(connection: &mut Connection, hierarchy: Hierarchy) -> Tried<KeyHandle> {
-    let template = template()?;
+    create_from(connection, hierarchy, template()?)
+}
+
+/// A primary from a template.
+pub(crate) fn create_from(
+    connection: &mut Connection,
+    hierarchy: Hierarchy,
+    template: Public,
+) -> Tried<KeyHandle> {
     let made = connection.run_with("TPM2_CreatePrimary", AuthSession::Password, |context| {
         context.create_primary(hierarchy, template, None, None, None, None)
     })?;

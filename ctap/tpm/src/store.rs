@@ -1,12 +1,13 @@
 //! The key store: each method of [`KeyStore`] as TPM commands.
 
+use crate::attestation::{AttestationKey, Certified};
 use crate::connection::{Connection, Tried};
 use crate::failure::{Code, Failure};
 use crate::pin_object::{self, SECRET, Secret};
 use crate::policy::{NAME, PolicyDigest, written_nv_name};
 use crate::state::{Bound, MAX_RETRIES, State};
 use crate::tpm::{Lockout, Tpm};
-use crate::{counter, credential, nv_change_auth, primary};
+use crate::{attestation, counter, credential, nv_change_auth, primary};
 use ctap_authenticator::software::{Durability, StateStorage};
 use ctap_authenticator::{CreatedKey, HardwareError, KeyStore, KeyStoreError, PinState, Unlock};
 use ctap_core::messages::CredentialId;
@@ -19,7 +20,7 @@ use tss_esapi::constants::StructureTag;
 use tss_esapi::constants::tss::TPM2_RH_NULL;
 use tss_esapi::handles::{AuthHandle, KeyHandle, NvIndexHandle, SessionHandle};
 use tss_esapi::interface_types::session_handles::{AuthSession, PolicySession};
-use tss_esapi::structures::{Auth, Digest, HashcheckTicket, Nonce, SignatureScheme};
+use tss_esapi::structures::{Auth, Data, Digest, HashcheckTicket, Nonce, SignatureScheme};
 use tss_esapi::tss2_esys::TPMT_TK_HASHCHECK;
 use zeroize::Zeroizing;
 
@@ -74,6 +75,26 @@ impl<S: StateStorage> TpmKeyStore<S> {
             None => fresh_state(&mut *random)?,
         };
         Ok(Self { tpm, storage, random, state, unlocked: None })
+    }
+
+    /// Has the attestation key say that the key of a credential ID is in this TPM, over `extra_data` (TPM2_Certify, Part 3, section
+    /// 18.2).
+    ///
+    /// # Errors
+    /// [`KeyStoreError::Locked`], [`KeyStoreError::NotOurs`] and others.
+    pub fn certify(
+        &mut self,
+        rp_id_hash: &[u8; 32],
+        credential_id: &CredentialId,
+        attestation_key: &AttestationKey,
+        extra_data: &[u8; 32],
+    ) -> Result<Certified, KeyStoreError> {
+        let (policy, _) = self.policy(rp_id_hash)?;
+        let certified = self.with_unlocked(|unlocked| {
+            let Some(key) = unlocked.load(&policy, credential_id)? else { return Ok(None) };
+            unlocked.certify(key, credential_id, attestation_key, extra_data).map(Some)
+        })?;
+        certified.ok_or(KeyStoreError::NotOurs)
     }
 
     /// Saves `state` durably, and makes it the current one only then.
@@ -416,6 +437,31 @@ impl Unlocked {
         let key = load(&mut self.connection, self.session, self.primary, parts)?;
         self.loaded = key.map(|key| (credential_id.clone(), key));
         Ok(key)
+    }
+
+    fn certify(
+        &mut self,
+        key: KeyHandle,
+        credential_id: &CredentialId,
+        attestation_key: &AttestationKey,
+        extra_data: &[u8; 32],
+    ) -> Tried<Certified> {
+        let command = "TPM2_Certify";
+        let extra = Data::try_from(extra_data.as_slice()).map_err(|error| Failure::new(command, &error))?;
+        let signer = attestation_key.load(&mut self.connection, self.primary)?;
+        self.connection.set_auth(key, &self.secret)?;
+        let sessions = (self.session, AuthSession::Password);
+        let (attest, signature) = self.connection.run_with_both(command, sessions, |context| {
+            context.certify(key.into(), signer, extra, SignatureScheme::Null)
+        })?;
+        self.connection.flush(signer)?;
+        let (public, _) = credential::split(credential_id.as_bytes())
+            .ok_or_else(|| Failure::local(command, "the credential ID is none of ours"))?;
+        Ok(Certified {
+            cert_info: attestation::marshalled(&attest)?,
+            signature: attestation::marshalled(&signature)?,
+            public: public.to_vec(),
+        })
     }
 
     /// ECDSA in ASN.1 DER.
