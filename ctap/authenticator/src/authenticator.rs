@@ -180,13 +180,18 @@ impl<K: KeyStore> Authenticator<K> {
             extensions: None,
         }
         .encode();
-        // 19. The attestation: packed, by the key itself (WebAuthn Level 2 section 8.2).
+        // 19. The attestation: by the TPM (WebAuthn Level 2 section 8.3), else packed, by the key itself (section 8.2).
         let digest = signed_digest(&auth_data, &request.client_data_hash);
-        let signature = self.keys.sign(&rp_id_hash, &key.credential_id, &digest).map_err(status)?;
-        let statement =
-            PackedStatement { alg: SignatureAlgorithm::Es256.id(), signature, certificates: Vec::new() };
-        let attestation =
-            AttestationObject { fmt: "packed".to_owned(), att_stmt: statement.to_map(), auth_data };
+        let attested = self.keys.attest(&rp_id_hash, &key.credential_id, &digest).map_err(status)?;
+        let (fmt, att_stmt) = match attested {
+            Some(statement) => ("tpm", statement.to_map()),
+            None => {
+                let signature = self.keys.sign(&rp_id_hash, &key.credential_id, &digest).map_err(status)?;
+                let alg = SignatureAlgorithm::Es256.id();
+                ("packed", PackedStatement { alg, signature, certificates: Vec::new() }.to_map())
+            }
+        };
+        let attestation = AttestationObject { fmt: fmt.to_owned(), att_stmt, auth_data };
         Ok(MakeCredentialResponse { attestation })
     }
 

@@ -4,6 +4,7 @@
 use ctap_core::messages::CredentialId;
 use ctap_core::{PinHash, RandomError};
 use fwp_cose::key::P256Key;
+use fwp_cose::tpm::TpmStatement;
 
 /// Why the key store could not do it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -220,6 +221,20 @@ pub trait KeyStore: Send {
         credential_id: &CredentialId,
         digest: &[u8; 32],
     ) -> Result<Vec<u8>, KeyStoreError>;
+
+    /// Has something that a bank may trust vouch for the key of an unlocked store, over a SHA-256 of what is attested (WebAuthn
+    /// Level 2 section 8.3). `None`: there is nothing of the kind, the key vouches for itself.
+    ///
+    /// # Errors
+    /// [`KeyStoreError`].
+    fn attest(
+        &mut self,
+        _rp_id_hash: &[u8; 32],
+        _credential_id: &CredentialId,
+        _digest: &[u8; 32],
+    ) -> Result<Option<TpmStatement>, KeyStoreError> {
+        Ok(None)
+    }
 
     /// The next value of the signature counter, higher than every one given before, also after a crash.
     ///

@@ -3,6 +3,7 @@
 use crate::{CreatedKey, HardwareError, KeyStore, KeyStoreError, PinState, Unlock};
 use ctap_core::PinHash;
 use ctap_core::messages::CredentialId;
+use fwp_cose::tpm::TpmStatement;
 
 pub(crate) struct Recorder<K> {
     keys: K,
@@ -77,6 +78,16 @@ impl<K: KeyStore> KeyStore for Recorder<K> {
         digest: &[u8; 32],
     ) -> Result<Vec<u8>, KeyStoreError> {
         let result = self.keys.sign(rp_id_hash, credential_id, digest);
+        self.record(result)
+    }
+
+    fn attest(
+        &mut self,
+        rp_id_hash: &[u8; 32],
+        credential_id: &CredentialId,
+        digest: &[u8; 32],
+    ) -> Result<Option<TpmStatement>, KeyStoreError> {
+        let result = self.keys.attest(rp_id_hash, credential_id, digest);
         self.record(result)
     }
 

@@ -12,6 +12,7 @@ use crate::policy::object_name;
 use crate::primary;
 use crate::tpm::Tpm;
 use ctap_authenticator::HardwareError;
+use fwp_cose::key::P256Key;
 use tss_esapi::abstraction::AsymmetricAlgorithmSelection;
 use tss_esapi::abstraction::ek::create_ek_public_from_default_template_2;
 use tss_esapi::attributes::ObjectAttributesBuilder;
@@ -43,6 +44,15 @@ impl AttestationKey {
     /// The TPMT_PUBLIC (Part 2, section 12.2.4).
     pub fn public(&self) -> &[u8] {
         &self.public
+    }
+
+    /// The key by itself, which a CA puts into the certificate.
+    ///
+    /// # Errors
+    /// [`HardwareError::Failed`] for what is no key on P-256.
+    pub fn public_key(&self) -> Result<P256Key, HardwareError> {
+        let public = Public::unmarshall(&self.public).map_err(|error| Failure::new("TPM2_Load", &error));
+        public.and_then(|public| crate::credential::public_key(&public)).map_err(|failure| failure.meaning())
     }
 
     /// The name, for which the CA makes a credential: 34 bytes (Part 1, section 16).

@@ -67,5 +67,5 @@ mod tpm;
 pub use address::{NoTpmAddress, TpmAddress};
 pub use attestation::{AttestationKey, Certified};
 pub use connection::OnCommand;
-pub use store::{AAGUID, TpmKeyStore};
+pub use store::{AAGUID, Attestation, TpmKeyStore};
 pub use tpm::{Health, Lockout, Tpm};

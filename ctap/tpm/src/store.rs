@@ -12,6 +12,8 @@ use ctap_authenticator::software::{Durability, StateStorage};
 use ctap_authenticator::{CreatedKey, HardwareError, KeyStore, KeyStoreError, PinState, Unlock};
 use ctap_core::messages::CredentialId;
 use ctap_core::{PinHash, Random};
+use fwp_cose::SignatureAlgorithm;
+use fwp_cose::tpm::TpmStatement;
 use p256::ecdsa::Signature;
 use sha2::{Digest as _, Sha256};
 use std::fmt;
@@ -38,6 +40,16 @@ pub struct TpmKeyStore<S> {
     random: Box<dyn Random + Send>,
     state: State,
     unlocked: Option<Unlocked>,
+    attestation: Option<Attestation>,
+}
+
+/// What vouches for new keys: kept by whoever opens the store, made by the steps of [`AttestationKey`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attestation {
+    /// The attestation key.
+    pub key: AttestationKey,
+    /// DER: its certificate first, then those of the CA, at most 8.
+    pub certificates: Vec<Vec<u8>>,
 }
 
 /// What is held from the right PIN until [`KeyStore::lock`]: a connection, and in the TPM the primary and a session. Dropping
@@ -74,7 +86,14 @@ impl<S: StateStorage> TpmKeyStore<S> {
             Some(bytes) => State::decode(&bytes)?,
             None => fresh_state(&mut *random)?,
         };
-        Ok(Self { tpm, storage, random, state, unlocked: None })
+        Ok(Self { tpm, storage, random, state, unlocked: None, attestation: None })
+    }
+
+    /// Has new keys attested in the `tpm` format from now on. Once the TPM was cleared its attestation key is gone, and making a
+    /// key fails until this is left out or is for a new one.
+    #[must_use]
+    pub fn attested_by(self, attestation: Attestation) -> Self {
+        Self { attestation: Some(attestation), ..self }
     }
 
     /// Has the attestation key say that the key of a credential ID is in this TPM, over `extra_data` (TPM2_Certify, Part 3, section
@@ -392,6 +411,23 @@ impl<S: StateStorage> KeyStore for TpmKeyStore<S> {
             unlocked.sign(key, &policy_ref, digest).map(Some)
         })?;
         signed.ok_or(KeyStoreError::NotOurs)
+    }
+
+    fn attest(
+        &mut self,
+        rp_id_hash: &[u8; 32],
+        credential_id: &CredentialId,
+        digest: &[u8; 32],
+    ) -> Result<Option<TpmStatement>, KeyStoreError> {
+        let Some(Attestation { key, certificates }) = self.attestation.clone() else { return Ok(None) };
+        let certified = self.certify(rp_id_hash, credential_id, &key, digest)?;
+        Ok(Some(TpmStatement {
+            alg: SignatureAlgorithm::Es256.id(),
+            certificates,
+            signature: certified.signature,
+            cert_info: certified.cert_info,
+            pub_area: certified.public,
+        }))
     }
 
     fn next_counter(&mut self) -> Result<u32, KeyStoreError> {

@@ -4,12 +4,22 @@
 mod common;
 
 use common::{Computer, Hand, Memory, PIN, RP, Swtpm, hash, open};
-use ctap_authenticator::{HardwareError, KeyStore, KeyStoreError};
-use ctap_tpm::AttestationKey;
+use ctap_authenticator::{Authenticator, HardwareError, KeyStore, KeyStoreError, Os, PlatformDevice};
+use ctap_core::attestation::AttestationObject;
+use ctap_core::ceremony::{CredentialRequest, MakeCredential, SetPin, run};
+use ctap_core::messages::{RelyingParty, UserAccount};
+use ctap_core::transport::CancelToken;
+use ctap_tpm::{Attestation, AttestationKey};
+use fwp_cose::cbor::Value;
+use fwp_cose::key::P256Key;
+use fwp_cose::tpm::{TpmStatement, TpmStatementError};
+use fwp_cose::{PublicKey, SignatureAlgorithm};
 use p256::ecdsa::signature::Verifier;
 use p256::ecdsa::{Signature, VerifyingKey};
+use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 use std::process::Command;
+use virtual_keys::{OsRandom, Typist};
 
 /// A computer whose TPM its maker gave an endorsement certificate.
 fn from_the_maker() -> Computer {
@@ -132,3 +142,92 @@ fn the_attestation_key_certifies_a_new_key() {
     assert!(store.certify(&RP, &key.credential_id, &foreign, &extra).is_err());
     assert_eq!(store.certify(&RP, &key.credential_id, &attester, &extra), Err(KeyStoreError::Locked));
 }
+
+#[test]
+fn an_enrollment_brings_a_statement_of_the_tpm_that_verifies_for_its_key_only() {
+    let computer = Computer::new();
+    let attester = computer.tpm.create_attestation_key().unwrap();
+    let certificates = vec![b"a certificate".to_vec()];
+    let attestation = Attestation { key: attester.clone(), certificates: certificates.clone() };
+    let store = open(&computer.tpm, &computer.memory).attested_by(attestation);
+    let mut device =
+        PlatformDevice::new(Authenticator::new(store, Os::new()).unwrap(), computer.hand.clone());
+    let cancel = CancelToken::new();
+    let mut random = OsRandom;
+    run(&mut SetPin::new(), &mut device, &mut Typist::new(&[PIN]), &mut random, &cancel).unwrap();
+    let request = CredentialRequest {
+        rp: RelyingParty { id: "bank.example".to_owned(), name: None },
+        user: UserAccount { id: vec![1; 16], name: None, display_name: None },
+        client_data_hash: [7; 32],
+        algorithms: vec![SignatureAlgorithm::Es256],
+        exclude: Vec::new(),
+    };
+    let mut ceremony = MakeCredential::new(request);
+    let made = run(&mut ceremony, &mut device, &mut Typist::new(&[PIN]), &mut random, &cancel).unwrap();
+    assert_eq!(computer.swtpm.left(), Vec::<String>::new());
+
+    let object = AttestationObject::decode(&made.attestation_object.encode()).unwrap();
+    assert_eq!(object.fmt, "tpm");
+    let statement = TpmStatement::from_map(&object.att_stmt).unwrap();
+    assert_eq!(statement.certificates, certificates);
+    let key = PublicKey::P256(attester.public_key().unwrap());
+    let message = [object.auth_data.as_slice(), &[7; 32]].concat();
+    assert_eq!(statement.verify(&key, &made.public_key, &message), Ok(()));
+
+    // For nothing else.
+    assert_eq!(statement.verify(&key, &key, &message), Err(TpmStatementError::OtherKey));
+    assert_eq!(statement.verify(&key, &made.public_key, b"other"), Err(TpmStatementError::ExtraData));
+    let by_another = statement.verify(&made.public_key, &made.public_key, &message);
+    assert!(matches!(by_another, Err(TpmStatementError::Signature(_))), "{by_another:?}");
+    let changed = |change: fn(&mut TpmStatement)| {
+        let mut changed = statement.clone();
+        change(&mut changed);
+        changed.verify(&key, &made.public_key, &message)
+    };
+    assert_eq!(changed(|it| it.alg = -257), Err(TpmStatementError::Member("alg")));
+    // sensitiveDataOrigin, of the attributes: the key came from outside.
+    assert_eq!(changed(|it| it.pub_area[7] &= !(1 << 5)), Err(TpmStatementError::NotBound));
+    // Any bit of any structure.
+    for bit in 0..statement.cert_info.len() * 8 {
+        let mut one = statement.clone();
+        one.cert_info[bit / 8] ^= 1 << (bit % 8);
+        assert!(one.verify(&key, &made.public_key, &message).is_err(), "certInfo, bit {bit}");
+    }
+    for bit in 0..statement.pub_area.len() * 8 {
+        let mut one = statement.clone();
+        one.pub_area[bit / 8] ^= 1 << (bit % 8);
+        assert!(one.verify(&key, &made.public_key, &message).is_err(), "pubArea, bit {bit}");
+    }
+    for len in 0..statement.signature.len() {
+        let mut one = statement.clone();
+        one.signature.truncate(len);
+        assert_eq!(one.verify(&key, &made.public_key, &message), Err(TpmStatementError::Structure("sig")));
+    }
+    for member in ["ver", "alg", "x5c", "sig", "certInfo", "pubArea"] {
+        let mut map = object.att_stmt.clone();
+        map.remove(&Value::from(member));
+        assert_eq!(TpmStatement::from_map(&map), Err(TpmStatementError::Member(member)));
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_structures_are_refused_and_never_panic(
+        signature in any::<Vec<u8>>(),
+        cert_info in any::<Vec<u8>>(),
+        pub_area in any::<Vec<u8>>(),
+    ) {
+        let statement = TpmStatement { alg: -7, certificates: vec![vec![1]], signature, cert_info, pub_area };
+        let key = PublicKey::P256(P256Key::from_sec1(GENERATOR).unwrap());
+        prop_assert!(statement.verify(&key, &key, b"").is_err());
+        prop_assert_eq!(TpmStatement::from_map(&statement.to_map()), Ok(statement));
+    }
+}
+
+/// A point on P-256.
+const GENERATOR: &[u8] = &[
+    4, 0x6b, 0x17, 0xd1, 0xf2, 0xe1, 0x2c, 0x42, 0x47, 0xf8, 0xbc, 0xe6, 0xe5, 0x63, 0xa4, 0x40, 0xf2, 0x77,
+    0x03, 0x7d, 0x81, 0x2d, 0xeb, 0x33, 0xa0, 0xf4, 0xa1, 0x39, 0x45, 0xd8, 0x98, 0xc2, 0x96, 0x4f, 0xe3,
+    0x42, 0xe2, 0xfe, 0x1a, 0x7f, 0x9b, 0x8e, 0xe7, 0xeb, 0x4a, 0x7c, 0x0f, 0x9e, 0x16, 0x2b, 0xce, 0x33,
+    0x57, 0x6b, 0x31, 0x5e, 0xce, 0xcb, 0xb6, 0x40, 0x68, 0x37, 0xbf, 0x51, 0xf5,
+];
