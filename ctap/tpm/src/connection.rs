@@ -4,6 +4,7 @@
 use crate::address::TpmAddress;
 use crate::failure::Failure;
 use ctap_authenticator::HardwareError;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use tss_esapi::attributes::SessionAttributesBuilder;
 use tss_esapi::constants::SessionType;
@@ -163,14 +164,33 @@ impl Drop for Connection {
 
 /// Whether there is something at `address` that may be opened: the library tells the reasons apart only in what it prints.
 fn reachable(address: &TpmAddress) -> Result<(), HardwareError> {
-    use std::io::ErrorKind;
     let TpmAddress::Device(path) = address else { return Ok(()) };
     let opened = std::fs::OpenOptions::new().read(true).write(true).open(path);
-    opened.map(drop).map_err(|error| match error.kind() {
+    opened.map(drop).map_err(|error| unreachable_because(address, &error))
+}
+
+fn unreachable_because(address: &TpmAddress, error: &std::io::Error) -> HardwareError {
+    match error.kind() {
         ErrorKind::PermissionDenied => HardwareError::NoPermission { address: address.to_string() },
         ErrorKind::ResourceBusy => {
             HardwareError::Busy { cause: "another program has it for itself alone".to_owned() }
         }
         _ => HardwareError::Missing { address: address.to_string(), cause: error.to_string() },
-    })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_a_device_cannot_be_opened_is_told_apart() {
+        let because =
+            |code| unreachable_because(&TpmAddress::default(), &std::io::Error::from_raw_os_error(code));
+        let (eacces, ebusy, enoent) = (13, 16, 2);
+        assert!(matches!(because(eacces), HardwareError::NoPermission { .. }));
+        assert!(matches!(because(ebusy), HardwareError::Busy { .. }));
+        assert!(matches!(because(enoent), HardwareError::Missing { .. }));
+        assert!(because(eacces).to_string().contains("group \"tss\""));
+    }
 }
