@@ -45,6 +45,11 @@
 //! * TPM2_Clear, by the firmware or the lockout hierarchy: deletes all of it, and is told from another TPM by a primary under the
 //!   endorsement hierarchy, which outlives it.
 //!
+//! # Memory
+//! The PIN's hash is in memory from the right PIN until the keys are locked, and what this crate has of it is wiped then, from the
+//! stack too. libtss2 frees the keys of its sessions, which the PIN is a part of, without wiping them: start programs
+//! with `MALLOC_PERTURB_` set (mallopt(3)), and the C library does.
+//!
 //! # The library's log
 //! libtss2 prints what fails (a wrong PIN, a missing index) to standard error: start programs with `TSS2_LOG=all+none`.
 //! libtss2 resends by itself what the TPM asks to be sent again (TPM_RC_RETRY): [`OnCommand`] is told once.

@@ -353,6 +353,7 @@ impl<S: StateStorage> KeyStore for TpmKeyStore<S> {
 
     fn lock(&mut self) {
         self.unlocked = None;
+        wipe_stack();
     }
 
     fn change_pin(&mut self, new: &PinHash) -> Result<(), KeyStoreError> {
@@ -560,6 +561,15 @@ fn fresh_state(random: &mut dyn Random) -> Result<State, KeyStoreError> {
     random.fill(&mut low)?;
     let pin_index = pin_object::INDICES.start | u32::from(u16::from_be_bytes(low));
     Ok(State { retries: MAX_RETRIES, wallet, pin_index, tpm: None })
+}
+
+/// How deep libtss2's and tss-esapi's functions go, generously, in bytes.
+const STACK: usize = 1 << 16;
+
+/// Overwrites what the functions that were called left on the stack: libtss2 and tss-esapi pass PINs by value.
+#[inline(never)]
+fn wipe_stack() {
+    std::hint::black_box(&mut [0_u8; STACK]);
 }
 
 fn secret_digest(secret: &Secret) -> [u8; 32] {
