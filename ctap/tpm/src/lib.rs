@@ -68,6 +68,7 @@ mod primary;
 mod state;
 mod store;
 mod tpm;
+mod unlocked;
 
 pub use address::{NoTpmAddress, TpmAddress};
 pub use attestation::{AttestationKey, Certified};

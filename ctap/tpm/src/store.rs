@@ -7,23 +7,20 @@ use crate::pin_object::{self, SECRET, Secret};
 use crate::policy::{NAME, PolicyDigest, written_nv_name};
 use crate::state::{Bound, MAX_RETRIES, State};
 use crate::tpm::{Lockout, Tpm};
-use crate::{attestation, counter, credential, nv_change_auth, primary};
+use crate::unlocked::{Unlocked, load};
+use crate::{counter, credential, nv_change_auth, primary};
 use ctap_authenticator::software::{Durability, StateStorage};
 use ctap_authenticator::{CreatedKey, HardwareError, KeyStore, KeyStoreError, PinState, Unlock};
 use ctap_core::messages::CredentialId;
 use ctap_core::{PinHash, Random};
 use fwp_cose::SignatureAlgorithm;
 use fwp_cose::tpm::TpmStatement;
-use p256::ecdsa::Signature;
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 use std::sync::Arc;
-use tss_esapi::constants::StructureTag;
-use tss_esapi::constants::tss::TPM2_RH_NULL;
-use tss_esapi::handles::{AuthHandle, KeyHandle, NvIndexHandle, SessionHandle};
-use tss_esapi::interface_types::session_handles::{AuthSession, PolicySession};
-use tss_esapi::structures::{Auth, Data, Digest, HashcheckTicket, Nonce, SignatureScheme};
-use tss_esapi::tss2_esys::TPMT_TK_HASHCHECK;
+use tss_esapi::handles::{KeyHandle, NvIndexHandle};
+use tss_esapi::interface_types::session_handles::AuthSession;
+use tss_esapi::structures::Auth;
 use zeroize::Zeroizing;
 
 /// The model "fwpd, keys in a TPM", 88d08c45-9cb0-4089-ab1a-ab39fd266a62, so that a bank can tell such keys from those in software.
@@ -50,19 +47,6 @@ pub struct Attestation {
     pub key: AttestationKey,
     /// DER: its certificate first, then those of the CA, at most 8.
     pub certificates: Vec<Vec<u8>>,
-}
-
-/// What is held from the right PIN until [`KeyStore::lock`]: a connection, and in the TPM the primary and a session. Dropping
-/// it flushes both.
-struct Unlocked {
-    connection: Connection,
-    primary: KeyHandle,
-    session: AuthSession,
-    pin_object: NvIndexHandle,
-    pin: Auth,
-    secret: Auth,
-    /// The key that was asked for last, which is most likely the one that is to sign.
-    loaded: Option<(CredentialId, KeyHandle)>,
 }
 
 impl<S> fmt::Debug for TpmKeyStore<S> {
@@ -459,100 +443,6 @@ impl<S: StateStorage> KeyStore for TpmKeyStore<S> {
         let fresh = fresh_state(&mut *self.random)?;
         self.replace(fresh)
     }
-}
-
-impl Unlocked {
-    /// The key of a credential ID, loaded. `None`: it is not one of ours.
-    fn load(&mut self, policy: &PolicyDigest, credential_id: &CredentialId) -> Tried<Option<KeyHandle>> {
-        let Some(parts) = credential::decode(credential_id, policy)? else { return Ok(None) };
-        if let Some((_, key)) = self.loaded.as_ref().filter(|(loaded, _)| loaded == credential_id) {
-            return Ok(Some(*key));
-        }
-        if let Some((_, other)) = self.loaded.take() {
-            self.connection.flush(other)?;
-        }
-        let key = load(&mut self.connection, self.session, self.primary, parts)?;
-        self.loaded = key.map(|key| (credential_id.clone(), key));
-        Ok(key)
-    }
-
-    fn certify(
-        &mut self,
-        key: KeyHandle,
-        credential_id: &CredentialId,
-        attestation_key: &AttestationKey,
-        extra_data: &[u8; 32],
-    ) -> Tried<Certified> {
-        let command = "TPM2_Certify";
-        let extra = Data::try_from(extra_data.as_slice()).map_err(|error| Failure::new(command, &error))?;
-        let signer = attestation_key.load(&mut self.connection, self.primary)?;
-        self.connection.set_auth(key, &self.secret)?;
-        let sessions = (self.session, AuthSession::Password);
-        let (attest, signature) = self.connection.run_with_both(command, sessions, |context| {
-            context.certify(key.into(), signer, extra, SignatureScheme::Null)
-        })?;
-        self.connection.flush(signer)?;
-        let (public, _) = credential::split(credential_id.as_bytes())
-            .ok_or_else(|| Failure::local(command, "the credential ID is none of ours"))?;
-        Ok(Certified {
-            cert_info: attestation::marshalled(&attest)?,
-            signature: attestation::marshalled(&signature)?,
-            public: public.to_vec(),
-        })
-    }
-
-    /// ECDSA in ASN.1 DER.
-    fn sign(&mut self, key: KeyHandle, policy_ref: &[u8], digest: &[u8; 32]) -> Tried<Vec<u8>> {
-        let command = "TPM2_Sign";
-        let bad = |error: tss_esapi::Error| Failure::new(command, &error);
-        let session = self.connection.policy_session()?;
-        let policy = PolicySession::try_from(session).map_err(bad)?;
-        let policy_ref = Nonce::try_from(policy_ref).map_err(bad)?;
-        let pin_object = AuthHandle::from(self.pin_object);
-        self.connection.run_with("TPM2_PolicySecret", self.session, |context| {
-            context.policy_secret(policy, pin_object, Nonce::default(), Digest::default(), policy_ref, None)
-        })?;
-        self.connection.run("TPM2_PolicyAuthValue", |context| context.policy_auth_value(policy))?;
-        self.connection.set_auth(key, &self.secret)?;
-        let digest = Digest::try_from(digest.as_slice()).map_err(bad)?;
-        // The digest is not of the TPM's making, and the key is not restricted to those.
-        let no_ticket = HashcheckTicket::try_from(TPMT_TK_HASHCHECK {
-            tag: StructureTag::Hashcheck.into(),
-            hierarchy: TPM2_RH_NULL,
-            digest: Default::default(),
-        })
-        .map_err(bad)?;
-        let signature = self.connection.run_with(command, session, |context| {
-            context.sign(key, digest, SignatureScheme::Null, no_ticket)
-        })?;
-        self.connection.flush(SessionHandle::from(session))?;
-        der(&signature).ok_or_else(|| Failure::local(command, "its signature is none of ECDSA on P-256"))
-    }
-}
-
-/// `None`: the private part is not one that this TPM made for this public one.
-fn load(
-    connection: &mut Connection,
-    session: AuthSession,
-    primary: KeyHandle,
-    (public, private): (tss_esapi::structures::Public, tss_esapi::structures::Private),
-) -> Tried<Option<KeyHandle>> {
-    match connection.run_with("TPM2_Load", session, |context| context.load(primary, private, public)) {
-        Ok(key) => Ok(Some(connection.hold(key))),
-        Err(failure) if failure.is(&[Code::INTEGRITY, Code::SIZE, Code::VALUE]) => Ok(None),
-        Err(failure) => Err(failure),
-    }
-}
-
-fn der(signature: &tss_esapi::structures::Signature) -> Option<Vec<u8>> {
-    let tss_esapi::structures::Signature::EcDsa(signature) = signature else { return None };
-    let scalar = |value: &[u8]| {
-        let mut padded = [0; 32];
-        padded.get_mut(32_usize.checked_sub(value.len())?..)?.copy_from_slice(value);
-        Some(padded)
-    };
-    let (r, s) = (scalar(signature.signature_r().value())?, scalar(signature.signature_s().value())?);
-    Some(Signature::from_scalars(r, s).ok()?.to_der().as_bytes().to_vec())
 }
 
 fn fresh_state(random: &mut dyn Random) -> Result<State, KeyStoreError> {
