@@ -7,12 +7,14 @@
 //!   against a schema.
 //! * [`key`]: public keys, each valid by construction.
 //! * [`signature`]: ES256, Ed25519 and RS256 verification.
+//! * [`tpm`]: the `tpm` attestation statement, which authenticators make and banks verify.
 #![forbid(unsafe_code)]
 
 mod algorithm;
 pub mod cbor;
 pub mod key;
 pub mod signature;
+pub mod tpm;
 
 pub use algorithm::SignatureAlgorithm;
 pub use key::{KeyError, PublicKey};

@@ -1,7 +1,8 @@
 //! The commands: getInfo, makeCredential, getAssertion, reset, selection (CTAP 2.1 section 6); clientPIN is next door.
 
 use crate::client_pin::PinUvAuth;
-use crate::{Environment, KeyStore, KeyStoreError};
+use crate::recorder::Recorder;
+use crate::{Environment, HardwareError, KeyStore, KeyStoreError};
 use ctap_core::Status;
 use ctap_core::attestation::{AttestationObject, PackedStatement};
 use ctap_core::authenticator_data::{AttestedCredential, AuthenticatorData, Flags};
@@ -34,7 +35,7 @@ pub enum Presence {
 /// A CTAP 2.1 authenticator over a key store. One that is newly made has been "powered up": after three wrong PINs in
 /// a row a new one is needed.
 pub struct Authenticator<K> {
-    pub(crate) keys: K,
+    pub(crate) keys: Recorder<K>,
     pub(crate) environment: Box<dyn Environment>,
     pub(crate) pin_uv_auth: PinUvAuth,
 }
@@ -47,7 +48,7 @@ impl<K: KeyStore> Authenticator<K> {
     pub fn new(keys: K, environment: impl Environment + 'static) -> Result<Self, KeyStoreError> {
         let mut environment: Box<dyn Environment> = Box::new(environment);
         let pin_uv_auth = PinUvAuth::new(&mut *environment)?;
-        Ok(Self { keys, environment, pin_uv_auth })
+        Ok(Self { keys: Recorder::new(keys), environment, pin_uv_auth })
     }
 
     /// Answers one command: command byte and CBOR in, status byte and CBOR out. `presence` is called when the user's
@@ -61,6 +62,17 @@ impl<K: KeyStore> Authenticator<K> {
             .map_err(|error| error.status())
             .and_then(|request| self.answer(request, presence));
         answer.unwrap_or_else(|status| vec![status.0])
+    }
+
+    /// How the hardware that keeps the keys failed in what [`Authenticator::process`] answered last with an error status:
+    /// CTAP has no words for that.
+    pub fn take_hardware_error(&mut self) -> Option<HardwareError> {
+        self.keys.take_failure()
+    }
+
+    /// The ceremony is over or given up: a token that was not used goes, and the keys are locked.
+    pub fn end_ceremony(&mut self) {
+        self.drop_token();
     }
 
     fn answer(
@@ -168,13 +180,18 @@ impl<K: KeyStore> Authenticator<K> {
             extensions: None,
         }
         .encode();
-        // 19. The attestation: packed, by the key itself (WebAuthn Level 2 section 8.2).
+        // 19. The attestation: by the TPM (WebAuthn Level 2 section 8.3), else packed, by the key itself (section 8.2).
         let digest = signed_digest(&auth_data, &request.client_data_hash);
-        let signature = self.keys.sign(&rp_id_hash, &key.credential_id, &digest).map_err(status)?;
-        let statement =
-            PackedStatement { alg: SignatureAlgorithm::Es256.id(), signature, certificates: Vec::new() };
-        let attestation =
-            AttestationObject { fmt: "packed".to_owned(), att_stmt: statement.to_map(), auth_data };
+        let attested = self.keys.attest(&rp_id_hash, &key.credential_id, &digest).map_err(status)?;
+        let (fmt, att_stmt) = match attested {
+            Some(statement) => ("tpm", statement.to_map()),
+            None => {
+                let signature = self.keys.sign(&rp_id_hash, &key.credential_id, &digest).map_err(status)?;
+                let alg = SignatureAlgorithm::Es256.id();
+                ("packed", PackedStatement { alg, signature, certificates: Vec::new() }.to_map())
+            }
+        };
+        let attestation = AttestationObject { fmt: fmt.to_owned(), att_stmt, auth_data };
         Ok(MakeCredentialResponse { attestation })
     }
 
@@ -298,6 +315,9 @@ pub(crate) fn status(error: impl Into<KeyStoreError>) -> Status {
         KeyStoreError::PinNotSet => Status::PIN_NOT_SET,
         KeyStoreError::PinBlocked => Status::PIN_BLOCKED,
         KeyStoreError::Damaged(_) | KeyStoreError::Newer(_) => Status::INTEGRITY_FAILURE,
-        KeyStoreError::Storage(_) | KeyStoreError::Random(_) | KeyStoreError::Backend(_) => Status::OTHER,
+        KeyStoreError::Storage(_)
+        | KeyStoreError::Random(_)
+        | KeyStoreError::Hardware(_)
+        | KeyStoreError::Backend(_) => Status::OTHER,
     }
 }

@@ -208,7 +208,7 @@ impl<K: KeyStore> Authenticator<K> {
         }
     }
 
-    fn drop_token(&mut self) {
+    pub(crate) fn drop_token(&mut self) {
         self.pin_uv_auth.token = None;
         self.keys.lock();
     }

@@ -41,9 +41,18 @@ impl<K: KeyStore, P: UserPresence> Device for PlatformDevice<K, P> {
         cancel: &CancelToken,
     ) -> Result<Vec<u8>, TransportError> {
         if cancel.is_cancelled() {
+            self.authenticator.end_ceremony();
             return Err(TransportError::Cancelled);
         }
         let presence = &mut self.presence;
-        Ok(self.authenticator.process(command, &mut || presence.confirm(on_keepalive, cancel)))
+        let response = self.authenticator.process(command, &mut || presence.confirm(on_keepalive, cancel));
+        match self.authenticator.take_hardware_error() {
+            Some(error) => Err(TransportError::Unavailable(error.to_string())),
+            None => Ok(response),
+        }
+    }
+
+    fn end(&mut self) {
+        self.authenticator.end_ceremony();
     }
 }

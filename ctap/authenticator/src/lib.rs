@@ -46,9 +46,10 @@ mod client_pin;
 mod device;
 mod environment;
 mod key_store;
+mod recorder;
 pub mod software;
 
 pub use authenticator::{Authenticator, Presence};
 pub use device::{ImpliedPresence, PlatformDevice, UserPresence};
 pub use environment::{Environment, Os};
-pub use key_store::{CreatedKey, KeyStore, KeyStoreError, PinState, Unlock};
+pub use key_store::{CreatedKey, HardwareError, KeyStore, KeyStoreError, PinState, Unlock};

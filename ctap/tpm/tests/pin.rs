@@ -1,0 +1,229 @@
+//! The PIN is the TPM's: it checks, counts and locks.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod common;
+
+use common::{Computer, Memory, PIN, RP, Swtpm, hash, open};
+use ctap_authenticator::{HardwareError, KeyStore, KeyStoreError, PinState, Unlock};
+use ctap_core::PinHash;
+
+const LOCKED: Result<Unlock, KeyStoreError> =
+    Err(KeyStoreError::Hardware(HardwareError::LockedOut { seconds: 600 }));
+
+fn with_pin(computer: &Computer) -> common::Store {
+    let mut store = open(&computer.tpm, &computer.memory);
+    store.set_pin(&hash(PIN)).unwrap();
+    store
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn a_wrong_pin_counts_in_the_tpm_and_a_right_one_does_not() {
+    let computer = Computer::new();
+    let mut store = with_pin(&computer);
+    for wrong in 1..=2 {
+        assert_eq!(store.unlock(&hash("wrong")), Ok(Unlock::Wrong));
+        assert_eq!(computer.swtpm.left(), Vec::<String>::new());
+        assert_eq!(computer.swtpm.failures(), wrong);
+    }
+    assert_eq!(store.pin_state(), Ok(PinState { set: true, retries: 6 }));
+    store.unlock(&hash(PIN)).unwrap();
+    assert_eq!(store.pin_state(), Ok(PinState { set: true, retries: 8 }));
+    drop(store);
+    assert_eq!(computer.swtpm.failures(), 2, "what others are locked by is not forgiven by one's own PIN");
+}
+
+#[test]
+fn wrong_pins_count_for_good_over_restarts_of_the_program() {
+    let computer = Computer::new();
+    drop(with_pin(&computer));
+    for left in (0..8).rev() {
+        let mut store = open(&computer.tpm, &computer.memory);
+        assert_eq!(store.unlock(&hash("wrong")), Ok(Unlock::Wrong));
+        assert_eq!(store.pin_state().unwrap().retries, left);
+    }
+    let mut store = open(&computer.tpm, &computer.memory);
+    assert_eq!(store.unlock(&hash(PIN)), Err(KeyStoreError::PinBlocked));
+    assert_eq!(computer.swtpm.failures(), 8);
+}
+
+#[test]
+fn an_old_copy_of_the_state_gives_attempts_back_here_but_not_in_the_tpm() {
+    let computer = Computer::new();
+    drop(with_pin(&computer));
+    let old = computer.memory.copy();
+    for wrong in 0..32 {
+        let mut store = open(&computer.tpm, &old.copy());
+        assert_eq!(store.unlock(&hash(&format!("guess {wrong}"))), Ok(Unlock::Wrong), "{wrong}");
+    }
+    assert_eq!(open(&computer.tpm, &old.copy()).unlock(&hash(PIN)), LOCKED);
+}
+
+#[test]
+fn a_locked_tpm_refuses_the_right_pin_too_and_says_for_how_long() {
+    let computer = Computer::new();
+    let mut store = with_pin(&computer);
+    // Somebody else's wrong PINs: the lockout is the whole TPM's.
+    let other = Memory::default();
+    open(&computer.tpm, &other).set_pin(&hash("other")).unwrap();
+    for _ in 0..4 {
+        for _ in 0..8 {
+            let mut guesser = open(&computer.tpm, &other.copy());
+            assert_eq!(guesser.unlock(&hash("wrong")), Ok(Unlock::Wrong));
+        }
+    }
+    assert_eq!(store.unlock(&hash(PIN)), LOCKED);
+    assert_eq!(store.pin_state().unwrap().retries, 8, "no attempt is lost by that");
+    assert_eq!(computer.swtpm.left(), Vec::<String>::new());
+    let health = computer.tpm.health().unwrap();
+    assert!(health.lockout.is_locked() && !health.lockout_password && !health.owner_password);
+    // The administrator forgives.
+    computer.swtpm.tool("tpm2_dictionarylockout", &["-c"]);
+    assert_eq!(store.unlock(&hash(PIN)), Ok(Unlock::Unlocked));
+}
+
+#[test]
+fn a_lockout_ends_by_itself_after_the_time_that_was_said() {
+    let computer = Computer::new();
+    let mut store = with_pin(&computer);
+    let mut other = open(&computer.tpm, &Memory::default());
+    other.set_pin(&hash("other")).unwrap();
+    assert_eq!(other.unlock(&hash("wrong")), Ok(Unlock::Wrong));
+    computer.swtpm.tool("tpm2_dictionarylockout", &["-s", "-n", "1", "-t", "2", "-l", "600"]);
+    assert_eq!(
+        store.unlock(&hash(PIN)),
+        Err(KeyStoreError::Hardware(HardwareError::LockedOut { seconds: 2 }))
+    );
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while store.unlock(&hash(PIN)) != Ok(Unlock::Unlocked) {
+        assert!(std::time::Instant::now() < end, "it is locked still");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn one_user_alone_does_not_lock_the_tpm_for_all() {
+    // From the maker it locks after three.
+    let swtpm = Swtpm::with_factory_lockout();
+    let (tpm, memory) = (swtpm.tpm(), Memory::default());
+    let mut store = open(&tpm, &memory);
+    store.set_pin(&hash(PIN)).unwrap();
+    assert_eq!(store.unlock(&hash("wrong")), Ok(Unlock::Wrong));
+    assert_eq!(store.unlock(&hash("wrong")), Ok(Unlock::Wrong));
+    for pin in ["wrong", PIN] {
+        let near = store.unlock(&hash(pin));
+        assert_eq!(near, Err(KeyStoreError::Hardware(HardwareError::NearLockout { seconds: 1000 })));
+    }
+    assert_eq!(store.pin_state().unwrap().retries, 6);
+    assert_eq!(swtpm.failures(), 2);
+    // Another user is not held up.
+    let mut other = open(&tpm, &Memory::default());
+    other.set_pin(&hash("other")).unwrap();
+    assert_eq!(other.unlock(&hash("other")), Ok(Unlock::Unlocked));
+}
+
+#[test]
+fn a_pin_change_keeps_credential_ids_and_the_old_pin_opens_nothing_with_old_copies_too() {
+    let computer = Computer::new();
+    let mut store = with_pin(&computer);
+    store.unlock(&hash(PIN)).unwrap();
+    let key = store.create_key(&RP).unwrap();
+    store.sign(&RP, &key.credential_id, &[0; 32]).unwrap();
+    let old = computer.memory.copy();
+    store.change_pin(&hash("0815-pin")).unwrap();
+    assert_eq!(store.sign(&RP, &key.credential_id, &[0; 32]), Err(KeyStoreError::Locked));
+
+    for memory in [&computer.memory, &old] {
+        let mut store = open(&computer.tpm, memory);
+        assert_eq!(store.unlock(&hash(PIN)), Ok(Unlock::Wrong));
+        assert_eq!(store.sign(&RP, &key.credential_id, &[0; 32]), Err(KeyStoreError::Locked));
+        assert_eq!(store.unlock(&hash("0815-pin")), Ok(Unlock::Unlocked));
+        store.sign(&RP, &key.credential_id, &[0; 32]).unwrap();
+    }
+}
+
+#[test]
+fn a_pin_whose_hash_ends_with_zeros_is_one_like_any_other() {
+    let computer = Computer::new();
+    let mut ending = [7; 16];
+    ending[14..].fill(0);
+    let (zeros, other) = (PinHash::new(ending), PinHash::new([0; 16]));
+    let mut store = open(&computer.tpm, &computer.memory);
+    store.set_pin(&zeros).unwrap();
+    assert_eq!(store.unlock(&hash(PIN)), Ok(Unlock::Wrong));
+    assert_eq!(store.unlock(&other), Ok(Unlock::Wrong));
+    assert_eq!(store.unlock(&zeros), Ok(Unlock::Unlocked));
+    let key = store.create_key(&RP).unwrap();
+    store.sign(&RP, &key.credential_id, &[0; 32]).unwrap();
+    store.change_pin(&hash(PIN)).unwrap();
+    store.unlock(&hash(PIN)).unwrap();
+    store.change_pin(&zeros).unwrap();
+    assert_eq!(store.unlock(&zeros), Ok(Unlock::Unlocked));
+}
+
+/// Whoever has the owner's rights (no password, mostly) can delete the PIN object and make another one that is the same but
+/// for its PIN and content.
+#[test]
+fn a_pin_object_put_there_anew_by_the_owner_does_not_open_the_keys() {
+    let computer = Computer::new();
+    let mut store = with_pin(&computer);
+    store.unlock(&hash(PIN)).unwrap();
+    let key = store.create_key(&RP).unwrap();
+    store.lock();
+    let swtpm = &computer.swtpm;
+    let index = swtpm.pin_object();
+    let before = swtpm.tool("tpm2_nvreadpublic", &[&index]);
+    let policy = before.lines().find_map(|line| line.trim().strip_prefix("authorization policy: ")).unwrap();
+    let policy: Vec<u8> =
+        (0..policy.len()).step_by(2).map(|at| u8::from_str_radix(&policy[at..at + 2], 16).unwrap()).collect();
+    std::fs::write(swtpm.state.path().join("policy"), policy).unwrap();
+    std::fs::write(swtpm.state.path().join("content"), [0x55; 32]).unwrap();
+    let pin = format!("hex:{}", hex(hash("0815-pin").as_bytes()));
+    swtpm.tool("tpm2_nvundefine", &[&index, "-C", "o"]);
+    assert_eq!(
+        store.unlock(&hash(PIN)),
+        Err(KeyStoreError::Hardware(HardwareError::PinDeleted)),
+        "as long as there is none"
+    );
+    let define = ["-C", "o", "-s", "32", "-a", "authread|authwrite", "-p", &pin, "-L", "policy"];
+    swtpm.tool("tpm2_nvdefine", &[&[index.as_str()], define.as_slice()].concat());
+    swtpm.tool("tpm2_nvwrite", &[&index, "-C", &index, "-P", &pin, "-i", "content"]);
+    assert_eq!(swtpm.tool("tpm2_nvreadpublic", &[&index]), before, "the same name");
+    assert_eq!(store.unlock(&hash("0815-pin")), Err(KeyStoreError::Hardware(HardwareError::PinDeleted)));
+    // Neither does a state that believes it: the key does not have what is in the new object.
+    let forged = computer.memory.copy();
+    {
+        use sha2::{Digest, Sha256};
+        let mut memory = forged.0.lock().unwrap();
+        let state = memory.state.as_mut().unwrap();
+        let len = state.len();
+        state[len - 32..].copy_from_slice(&Sha256::digest([0x55; 32]));
+    }
+    let mut forger = open(&computer.tpm, &forged);
+    assert_eq!(forger.unlock(&hash("0815-pin")), Ok(Unlock::Unlocked));
+    let signed = forger.sign(&RP, &key.credential_id, &[0; 32]);
+    assert!(
+        matches!(&signed, Err(KeyStoreError::Hardware(HardwareError::Failed { command: "TPM2_Sign", .. }))),
+        "{signed:?}"
+    );
+    assert_eq!(swtpm.left(), Vec::<String>::new());
+    drop(forger);
+    // The way out.
+    store.reset().unwrap();
+    store.set_pin(&hash(PIN)).unwrap();
+    assert_eq!(store.unlock(&hash(PIN)), Ok(Unlock::Unlocked));
+    assert_eq!(store.owns(&RP, &key.credential_id), Ok(false));
+}
+
+#[test]
+fn a_set_pin_is_not_set_again_without_the_old_one() {
+    let computer = Computer::new();
+    let mut store = with_pin(&computer);
+    assert_eq!(store.set_pin(&hash("0815-pin")), Err(KeyStoreError::Locked));
+    assert_eq!(store.change_pin(&hash("0815-pin")), Err(KeyStoreError::Locked));
+    assert_eq!(store.unlock(&hash(PIN)), Ok(Unlock::Unlocked));
+    assert_eq!(computer.swtpm.nv_indices().len(), 1);
+}
