@@ -38,13 +38,20 @@ mocked=(
   "umockdev-wrapper:umockdev"
   "umockdev-1.0.pc:libumockdev-dev"
 )
+tpm=(
+  "tss2-esys.pc:libtss2-dev"
+  "swtpm:swtpm"
+  "swtpm_setup:swtpm-tools"
+  "tpm2_getcap:tpm2-tools"
+  "/usr/lib/*/libtss2-tcti-swtpm.so*:libtss2-tcti-swtpm0"
+)
 machine=
 for group; do
   case $group in
     usb) wanted+=("${usb[@]}"); machine=1 ;;
     nfc) wanted+=("${nfc[@]}") ;;
     test)
-      wanted+=("${usb[@]}" "${nfc[@]}" "${mocked[@]}" "/usr/lib/llvm-*/lib/libclang.so*:libclang-dev")
+      wanted+=("${usb[@]}" "${nfc[@]}" "${tpm[@]}" "${mocked[@]}" "/usr/lib/llvm-*/lib/libclang.so*:libclang-dev")
       machine=1
       ;;
     bench) wanted+=("${mocked[@]}" "ensurepip.py:python3-venv") ;;
