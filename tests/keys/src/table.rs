@@ -112,7 +112,6 @@ const PROTOCOLS: [u64; 2] = [1, 2];
 /// If the running program is not in Cargo's target directory.
 pub fn directory() -> io::Result<PathBuf> {
     let program = std::env::current_exe()?;
-    // Cargo marks its target directory so, for backup programs.
     // Cargo's note of its compiler; CACHEDIR.TAG is missing where somebody made the directory before cargo.
     let target = program.ancestors().find(|directory| directory.join(".rustc_info.json").exists());
     let target =
