@@ -10,7 +10,8 @@ use std::time::SystemTime;
 /// If this program is not where cargo puts it.
 pub fn target_dir() -> PathBuf {
     let this = std::env::current_exe().expect("this program's path");
-    let target = this.ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists());
+    // Cargo's note of its compiler; CACHEDIR.TAG is missing where somebody made the folder before cargo.
+    let target = this.ancestors().find(|folder| folder.join(".rustc_info.json").exists());
     target.expect("this program in cargo's target folder").to_owned()
 }
 

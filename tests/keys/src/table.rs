@@ -112,8 +112,8 @@ const PROTOCOLS: [u64; 2] = [1, 2];
 /// If the running program is not in Cargo's target directory.
 pub fn directory() -> io::Result<PathBuf> {
     let program = std::env::current_exe()?;
-    // Cargo marks its target directory so, for backup programs.
-    let target = program.ancestors().find(|directory| directory.join("CACHEDIR.TAG").exists());
+    // Cargo's note of its compiler; CACHEDIR.TAG is missing where somebody made the directory before cargo.
+    let target = program.ancestors().find(|directory| directory.join(".rustc_info.json").exists());
     let target =
         target.ok_or_else(|| io::Error::other(format!("{} is in no target directory", program.display())))?;
     Ok(target.join("ceremonies"))
