@@ -4,40 +4,19 @@
 
 mod house;
 
-use std::sync::mpsc::TryRecvError;
 use std::time::Duration;
 
 use house::{House, PIN};
-use mockdev::{Plugged, Testbed, UsbDevice};
-use virtual_keys::key::{Key, Touch};
+use mockdev::{Testbed, UsbDevice};
+use virtual_keys::key::Touch;
 use virtual_keys::opensk;
-
-/// Plugs `key` in, to be a node that was not there before.
-fn plug(plugs: &mut Testbed, key: &Key, node: u8) -> Plugged {
-    let plugged = plugs.plug(&UsbDevice::key(node)).unwrap();
-    let mut far_end = plugs.far_end(&plugged).unwrap();
-    let endpoint = key.plug_in();
-    std::thread::spawn(move || {
-        loop {
-            if let Some(packet) = far_end.receive(Duration::from_millis(2)) {
-                endpoint.packets_in.send(packet);
-            }
-            match endpoint.packets_out.try_recv() {
-                Ok(packet) if far_end.send(&packet).is_err() => return,
-                Ok(_) | Err(TryRecvError::Empty) => {}
-                Err(TryRecvError::Disconnected) => return,
-            }
-        }
-    });
-    plugged
-}
 
 mockdev::test! {
     fn a_person_enrolls_and_pays_with_a_key_by_pin_and_touch() {
         let mut plugs = Testbed::new().unwrap();
         let house = House::new();
         let key = opensk::key(Touch::Waits);
-        let _plugged = plug(&mut plugs, &key, 0);
+        let _plugged = plugs.plug_key(&UsbDevice::key(0), &key).unwrap();
 
         let offer = format!("{}/bank/offer", house.url);
         let mut person = house.at_terminal(["enroll", &offer, "--authenticator", "key"]);
@@ -86,7 +65,7 @@ mockdev::test! {
         let key = opensk::key(Touch::AtOnce);
         let old = opensk::key(Touch::AtOnce);
         old.set_u2f_only(true);
-        let plugged = plug(&mut plugs, &key, 0);
+        let plugged = plugs.plug_key(&UsbDevice::key(0), &key).unwrap();
         watcher.sees("+ usb_1  usb  ");
 
         let info = house.fwpctl(["authenticators", "info", "key"]).ended(0);
@@ -102,7 +81,7 @@ mockdev::test! {
         house.fwpctl(["authenticators", "wink"]).ended(2);
         house.fwpctl(["authenticators", "wink", "nfc"]).ended(15);
 
-        let _old = plug(&mut plugs, &old, 1);
+        let _old = plugs.plug_key(&UsbDevice::key(1), &old).unwrap();
         watcher.sees("not usable: ");
         let listed = house.fwpctl(["authenticators"]).ended(0);
         assert!(listed.out.contains("usb_2: the security key speaks U2F only"), "{}", listed.out);
@@ -111,8 +90,7 @@ mockdev::test! {
             assert!(doctor.out.contains(line), "{line}: {}", doctor.out);
         }
 
-        key.unplug();
-        plugs.unplug(plugged).unwrap();
+        plugs.unplug_key(plugged, &key).unwrap();
         watcher.sees("- usb_1");
         watcher.presses_ctrl_c();
         assert_eq!(watcher.sees_the_end().1, 0);
@@ -122,7 +100,7 @@ mockdev::test! {
         let mut plugs = Testbed::new().unwrap();
         let house = House::new();
         let key = opensk::key(Touch::AtOnce);
-        let plugged = plug(&mut plugs, &key, 0);
+        let plugged = plugs.plug_key(&UsbDevice::key(0), &key).unwrap();
         house.with_pins(&[PIN], ["pin", "set", "key", "--pin-fd", "0"]).ended(0);
         house.enroll().ended(0);
 
@@ -138,9 +116,8 @@ mockdev::test! {
         person.sees("Type \"reset\" if so:");
         person.types("reset");
         person.sees("plug it in again");
-        key.unplug();
-        plugs.unplug(plugged).unwrap();
-        let _plugged = plug(&mut plugs, &key, 1);
+        plugs.unplug_key(plugged, &key).unwrap();
+        let _plugged = plugs.plug_key(&UsbDevice::key(1), &key).unwrap();
         let (shown, status) = person.sees_the_end();
         assert_eq!(status, 0, "{shown}");
         assert!(shown.contains("It is reset"), "{shown}");

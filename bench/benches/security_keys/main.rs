@@ -85,10 +85,7 @@ struct Port {
 
 impl Port {
     fn plug(&mut self, key: &Key) {
-        let plugged = self.testbed.plug(&UsbDevice::key(NODE)).unwrap();
-        let Endpoint { packets_in, packets_out } = key.plug_in();
-        self.testbed.connect(&plugged, move |packet| packets_in.send(packet), packets_out).unwrap();
-        self.plugged = Some(plugged);
+        self.plugged = Some(self.testbed.plug_key(&UsbDevice::key(NODE), key).unwrap());
     }
 
     fn plug_logged(&mut self, key: &Key, log: &Log) {
@@ -113,8 +110,7 @@ impl Port {
     }
 
     fn unplug(&mut self, key: &Key) {
-        key.unplug();
-        self.testbed.unplug(self.plugged.take().unwrap()).unwrap();
+        self.testbed.unplug_key(self.plugged.take().unwrap(), key).unwrap();
     }
 }
 

@@ -5,7 +5,7 @@ use ctap_core::transport::{Device, Transport};
 use ctap_hid::UsbTransport;
 use mockdev::{Plugged, Testbed, UsbDevice};
 use virtual_keys::suite::{self, Plan, Subject};
-use virtual_keys::{Endpoint, Finger, Key, Touch, opensk};
+use virtual_keys::{Finger, Key, Touch, opensk};
 
 /// A testbed with one port.
 struct Port {
@@ -15,16 +15,11 @@ struct Port {
 
 impl Port {
     fn plug(&mut self, key: &Key) {
-        let plugged = self.testbed.plug(&UsbDevice::key(0)).unwrap();
-        let endpoint = key.plug_in();
-        let Endpoint { packets_in, packets_out } = endpoint;
-        self.testbed.connect(&plugged, move |packet| packets_in.send(packet), packets_out).unwrap();
-        self.plugged = Some(plugged);
+        self.plugged = Some(self.testbed.plug_key(&UsbDevice::key(0), key).unwrap());
     }
 
     fn replug(&mut self, key: &Key) {
-        key.unplug();
-        self.testbed.unplug(self.plugged.take().unwrap()).unwrap();
+        self.testbed.unplug_key(self.plugged.take().unwrap(), key).unwrap();
         self.plug(key);
     }
 

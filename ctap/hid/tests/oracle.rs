@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use virtual_keys::{Endpoint, OsRandom, Touch, Typist, opensk};
+use virtual_keys::{OsRandom, Touch, Typist, opensk};
 
 const PIN: &str = "123456";
 const RP_ID: &str = "bank.example";
@@ -103,10 +103,8 @@ fn both_clients_get_the_same_from_the_same_key() {
     let path = concat!(module_path!(), "::both_clients_get_the_same_from_the_same_key");
     mockdev::in_testbed(path, || {
         let mut testbed = Testbed::new().unwrap();
-        let plugged = testbed.plug(&UsbDevice::key(0)).unwrap();
         let key = opensk::key(Touch::AtOnce);
-        let Endpoint { packets_in, packets_out } = key.plug_in();
-        testbed.connect(&plugged, move |packet| packets_in.send(packet), packets_out).unwrap();
+        let _plugged = testbed.plug_key(&UsbDevice::key(0), &key).unwrap();
         let transport = UsbTransport::new();
         let id = transport.devices().unwrap().remove(0).id;
         let mut device = transport.open(&id).unwrap();

@@ -2,7 +2,7 @@
 //! and the uevents' socket is the testbed's, and a test plays the device at the far end.
 //!
 //! * [`test!`] makes a test that runs in a process of its own with libumockdev preloaded.
-//! * [`Testbed`] has devices come ([`Testbed::plug`]) and go ([`Testbed::unplug`]).
+//! * [`Testbed`] has devices come ([`Testbed::plug`]) and go ([`Testbed::unplug`]); [`Testbed::plug_key`] is for virtual keys.
 //! * [`FarEnd`] is the device's side: reports that the program wrote, and reports for it.
 //!
 //! Needs Debian's packages umockdev and libumockdev-dev.

@@ -9,6 +9,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
+use virtual_keys::{Endpoint, Key};
 
 /// The report descriptor of a FIDO key (CTAP 2.1 section 11.2.8.2): usage page 0xF1D0, 64 bytes in and out.
 pub const FIDO_DESCRIPTOR: &[u8] = &[
@@ -187,6 +188,26 @@ impl Testbed {
     /// [`MockError`].
     pub fn far_end(&mut self, plugged: &Plugged) -> Result<FarEnd, MockError> {
         FarEnd::new(self.ffi.far_end(&plugged.node)?, Arc::clone(&plugged.unplugged))
+    }
+
+    /// Plugs `key` in as `device`.
+    ///
+    /// # Errors
+    /// [`MockError`].
+    pub fn plug_key(&mut self, device: &UsbDevice, key: &Key) -> Result<Plugged, MockError> {
+        let plugged = self.plug(device)?;
+        let Endpoint { packets_in, packets_out } = key.plug_in();
+        self.connect(&plugged, move |packet| packets_in.send(packet), packets_out)?;
+        Ok(plugged)
+    }
+
+    /// Pulls `key` out, which was plugged in as `plugged`.
+    ///
+    /// # Errors
+    /// [`MockError`].
+    pub fn unplug_key(&mut self, plugged: Plugged, key: &Key) -> Result<(), MockError> {
+        key.unplug();
+        self.unplug(plugged)
     }
 
     /// Connects a device that runs elsewhere, until it or `plugged` is unplugged: `to_device` takes the program's reports,

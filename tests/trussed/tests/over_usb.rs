@@ -5,27 +5,21 @@ use ctap_core::transport::{Device, Transport};
 use ctap_hid::UsbTransport;
 use mockdev::{Plugged, Testbed, UsbDevice};
 use virtual_keys::suite::{self, Ceremony, Plan};
-use virtual_keys::{Endpoint, Key, Touch};
+use virtual_keys::{Key, Touch};
 
-/// A testbed with one key at a time, each time with a node of its own.
+/// A testbed with one port.
 struct Port {
     testbed: Testbed,
-    next: u8,
     plugged: Option<Plugged>,
 }
 
 impl Port {
     fn plug(&mut self, key: &Key) {
-        let plugged = self.testbed.plug(&UsbDevice::key(self.next)).unwrap();
-        self.next += 1;
-        let Endpoint { packets_in, packets_out } = key.plug_in();
-        self.testbed.connect(&plugged, move |packet| packets_in.send(packet), packets_out).unwrap();
-        self.plugged = Some(plugged);
+        self.plugged = Some(self.testbed.plug_key(&UsbDevice::key(0), key).unwrap());
     }
 
     fn replug(&mut self, key: &Key) {
-        key.unplug();
-        self.testbed.unplug(self.plugged.take().unwrap()).unwrap();
+        self.testbed.unplug_key(self.plugged.take().unwrap(), key).unwrap();
         self.plug(key);
     }
 
@@ -42,7 +36,7 @@ mockdev::test! {
         let plan = Plan::everything().without(&[Ceremony::DeclinedTouch], "this key has one button, which can't say no");
         suite::run("trussed", "usb (umockdev)", &plan, |_| {
             let key = trussed_key::key(Touch::AtOnce);
-            let mut port = Port { testbed: Testbed::new().unwrap(), next: 0, plugged: None };
+            let mut port = Port { testbed: Testbed::new().unwrap(), plugged: None };
             port.plug(&key);
             Box::new(suite::Plugged { key, place: port, open: Port::open, replug: Port::replug })
         });

@@ -1,11 +1,9 @@
 //! Another maker's security keys on hidraw nodes: libumockdev's, with the key at the far end of the node.
 #![allow(dead_code, reason = "no test program uses all of it")]
 
-use std::sync::mpsc::TryRecvError;
 use std::time::{Duration, Instant};
 
 use mockdev::{FarEnd, Plugged, Testbed, UsbDevice};
-use virtual_keys::Endpoint;
 use virtual_keys::key::{Key, Seen};
 
 /// A machine's USB plugs.
@@ -24,11 +22,7 @@ impl Plugs {
 
     /// Plugs `key` in as this device.
     pub(crate) fn plug_as(&mut self, key: &Key, device: &UsbDevice) -> Plugged {
-        let plugged = self.0.plug(device).unwrap();
-        let far_end = self.0.far_end(&plugged).unwrap();
-        let endpoint = key.plug_in();
-        std::thread::spawn(move || carry(far_end, &endpoint));
-        plugged
+        self.0.plug_key(device, key).unwrap()
     }
 
     /// Plugs a key in that says to every command, for ever, that it works on it, until it is cancelled.
@@ -41,33 +35,12 @@ impl Plugs {
 
     /// Pulls `key` out.
     pub(crate) fn unplug(&mut self, key: &Key, plugged: Plugged) {
-        key.unplug();
-        self.0.unplug(plugged).unwrap();
+        self.0.unplug_key(plugged, key).unwrap();
     }
 
     /// Sets the permissions of a node.
     pub(crate) fn set_mode(&mut self, plugged: &Plugged, mode: u32) {
         self.0.set_mode(plugged, mode).unwrap();
-    }
-}
-
-/// Carries packets both ways until the key is pulled out.
-fn carry(mut far_end: FarEnd, endpoint: &Endpoint) {
-    loop {
-        if let Some(packet) = far_end.receive(Duration::from_millis(2)) {
-            endpoint.packets_in.send(packet);
-        }
-        loop {
-            match endpoint.packets_out.try_recv() {
-                Ok(packet) => {
-                    if far_end.send(&packet).is_err() {
-                        return;
-                    }
-                }
-                Err(TryRecvError::Empty) => break,
-                Err(TryRecvError::Disconnected) => return,
-            }
-        }
     }
 }
 
