@@ -178,13 +178,22 @@ fn wallet_exit(error: &ClientError) -> Exit {
         ErrorName::NoMatchingCard => Exit::NoCard,
         ErrorName::PinBlocked | ErrorName::PinAuthBlocked => Exit::PinBlocked,
         ErrorName::PinNotSet | ErrorName::PinInvalid => Exit::PinNeeded,
-        ErrorName::AccessDenied | ErrorName::CardTied | ErrorName::LimitsExceeded => Exit::Refused,
+        ErrorName::AccessDenied
+        | ErrorName::CardTied
+        | ErrorName::LimitsExceeded
+        | ErrorName::LimitReached => Exit::Refused,
         ErrorName::InvalidRequest => Exit::InvalidInput,
         ErrorName::NoAgent => Exit::NoAgent,
         ErrorName::Busy | ErrorName::CoolDown => Exit::Busy,
         ErrorName::Timeout => Exit::Timeout,
-        ErrorName::StoreLocked | ErrorName::StoreUnusable => Exit::Store,
-        ErrorName::NoAuthenticator | ErrorName::AuthenticatorFailed => Exit::Authenticator,
+        ErrorName::StoreLocked
+        | ErrorName::StoreUnusable
+        | ErrorName::StoreRolledBack
+        | ErrorName::SlotUnusable => Exit::Store,
+        ErrorName::NoAuthenticator
+        | ErrorName::AuthenticatorFailed
+        | ErrorName::AuthenticatorLocked
+        | ErrorName::KeysLost => Exit::Authenticator,
         ErrorName::InvalidState | ErrorName::NotFound | ErrorName::Aborted | ErrorName::Internal => {
             Exit::Failed
         }
@@ -228,7 +237,14 @@ fn wallet_message(error: &ClientError) -> String {
         ErrorName::Timeout => return "nobody answered in time".to_owned(),
         ErrorName::CoolDown => return "declined a moment ago; try again in a few seconds".to_owned(),
         // The daemon's words have their own remedy.
-        ErrorName::InvalidState | ErrorName::InvalidRequest | ErrorName::CardTied
+        ErrorName::InvalidState
+        | ErrorName::InvalidRequest
+        | ErrorName::CardTied
+        | ErrorName::StoreRolledBack
+        | ErrorName::SlotUnusable
+        | ErrorName::AuthenticatorLocked
+        | ErrorName::KeysLost
+        | ErrorName::LimitReached
             if !error.message.is_empty() =>
         {
             return message.to_string();
@@ -245,6 +261,11 @@ fn wallet_message(error: &ClientError) -> String {
         ErrorName::NotFound => "there is no such thing in the wallet",
         ErrorName::NoAuthenticator => "no authenticator can be used for this",
         ErrorName::AuthenticatorFailed => "the authenticator failed",
+        ErrorName::StoreRolledBack => "an old copy of the wallet's store is in its place",
+        ErrorName::SlotUnusable => "a key slot can't be used",
+        ErrorName::AuthenticatorLocked => "the TPM takes no PIN for a while",
+        ErrorName::KeysLost => "the authenticator's keys are gone; reset it and enroll its cards again",
+        ErrorName::LimitReached => "a limit for keys in this computer is reached; use a security key",
         ErrorName::Aborted => "aborted",
         ErrorName::InvalidState => "the wallet is not in a state for this",
         ErrorName::Internal => "a fault of the wallet's own; its log tells more",

@@ -77,10 +77,22 @@ error_names! {
     StoreLocked,
     /// The store is damaged, newer than this program, or of another key. It is left as it is.
     StoreUnusable,
+    /// The store is older than the counter outside of it says, or that counter is another one. Restore the newest copy, or say
+    /// that this one is meant: `fwpctl keys accept-copy`.
+    StoreRolledBack,
+    /// A key slot can't be filled, opened, changed or removed. The message says which and why; nothing was changed.
+    SlotUnusable,
     /// No authenticator holds the key of this card, or none is there to make one.
     NoAuthenticator,
     /// The authenticator failed or answered nonsense.
     AuthenticatorFailed,
+    /// The TPM takes no PIN for a while, the right one neither: it is locked after too many wrong ones, or the next one could
+    /// lock it. The message says for how long.
+    AuthenticatorLocked,
+    /// The keys in the authenticator are gone: the TPM was cleared or is another one. Reset it and enroll the cards again.
+    KeysLost,
+    /// A limit of amount or number for keys in this computer is reached. The message says which one and until when.
+    LimitReached,
     /// The user didn't answer in time.
     Timeout,
     /// Ended by its owner, or because its owner went away.

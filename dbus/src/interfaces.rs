@@ -2,7 +2,7 @@
 
 /// The daemon's name on the bus.
 pub const BUS_NAME: &str = "io.github.fwpd";
-/// The object with [`WALLET`].
+/// The object with [`WALLET`] and [`STORE`].
 pub const WALLET_PATH: &str = "/io/github/fwpd/Wallet";
 /// Payments are below this path.
 pub const PAYMENT_PREFIX: &str = "/io/github/fwpd/payment";
@@ -69,6 +69,7 @@ macro_rules! interfaces {
 
 interfaces! {
     WALLET = "io.github.fwpd.Wallet1", "The wallet of the calling user.";
+    STORE = "io.github.fwpd.Store1", "The calling user's store: what opens it, and copies of it.";
     PAYMENT = "io.github.fwpd.Payment1", "One payment.";
     ENROLLMENT = "io.github.fwpd.Enrollment1", "One enrollment.";
     CREDENTIAL = "io.github.fwpd.Credential1", "One card.";

@@ -18,42 +18,11 @@ use p256::ecdsa::signature::Verifier;
 use p256::ecdsa::{Signature, VerifyingKey};
 use proptest::prelude::*;
 use sha2::{Digest, Sha256};
-use std::process::Command;
 use virtual_keys::{OsRandom, Typist};
 
 /// A computer whose TPM its maker gave an endorsement certificate.
 fn from_the_maker() -> Computer {
-    let state = tempfile::tempdir().unwrap();
-    let (directory, ca) = (state.path().display().to_string(), state.path().join("ca"));
-    std::fs::create_dir(&ca).unwrap();
-    let config = state.path().join("localca.conf");
-    let ca = ca.display();
-    std::fs::write(
-        &config,
-        format!("statedir = {ca}\nsigningkey = {ca}/key.pem\nissuercert = {ca}/cert.pem\ncertserial = {ca}/serial\n"),
-    )
-    .unwrap();
-    let options = state.path().join("options.conf");
-    std::fs::write(&options, "--platform-manufacturer Fwpd\n--platform-version 1\n--platform-model Test\n")
-        .unwrap();
-    let setup = state.path().join("setup.conf");
-    let tool = "/usr/bin/swtpm_localca";
-    std::fs::write(
-        &setup,
-        format!(
-            "create_certs_tool={tool}\ncreate_certs_tool_config={}\ncreate_certs_tool_options={}\n",
-            config.display(),
-            options.display()
-        ),
-    )
-    .unwrap();
-    let output = Command::new("swtpm_setup")
-        .args(["--tpm2", "--tpm-state", &directory, "--create-ek-cert", "--overwrite"])
-        .args(["--config", &setup.display().to_string()])
-        .output()
-        .unwrap_or_else(|error| panic!("swtpm_setup: {error}: install the Debian package swtpm-tools"));
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-    let swtpm = Swtpm::with_state(state);
+    let swtpm = Swtpm::from_the_maker();
     let tpm = swtpm.tpm();
     Computer { swtpm, tpm, memory: Memory::default(), hand: Hand::default() }
 }

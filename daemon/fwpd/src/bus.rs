@@ -2,8 +2,10 @@
 
 use std::num::NonZeroUsize;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
+use ctap_tpm::Tpm;
 use futures_util::StreamExt;
 use fwp_dbus::interfaces::BUS_NAME;
 use tokio::signal::unix::{SignalKind, signal};
@@ -70,6 +72,7 @@ struct Daemon {
 
 impl Daemon {
     fn new(messages: &MessageStream, options: Options, config: Config) -> Self {
+        let tpm = config.tpm.address.clone().map(|address| Arc::new(Tpm::new(address)));
         let context = Rc::new(Context {
             connection: messages.into(),
             bus: options.bus,
@@ -79,6 +82,7 @@ impl Daemon {
             callers: Callers::default(),
             keys: SecurityKeys::new(),
             watchers: Watchers::default(),
+            tpm,
             seats_changed: watch::Sender::new(()),
         });
         let wallets = Rc::new(Wallets::new(Rc::clone(&context)));

@@ -21,11 +21,15 @@
 //! [keys]
 //! seats = "logind"              # on the system's bus, who may use security keys: as "logind" tells, the user who is active
 //!                               # on the seat where they are plugged in; or "ignore", every user, for machines without logind
+//!
+//! [tpm]
+//! address = "device:/dev/tpmrm0" # where the TPM is, as tpm2-tools write it; or "none": it is not used
 //! ```
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ctap_tpm::TpmAddress;
 use serde::{Deserialize, Deserializer};
 
 /// What can be set.
@@ -44,6 +48,17 @@ pub struct Config {
     pub limits: Limits,
     /// Security keys.
     pub keys: Keys,
+    /// The machine's TPM.
+    pub tpm: TpmSettings,
+}
+
+/// The machine's TPM.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub struct TpmSettings {
+    /// Where it is; `None` where it is not to be used.
+    #[serde(deserialize_with = "tpm_address")]
+    pub address: Option<TpmAddress>,
 }
 
 /// Security keys.
@@ -147,6 +162,12 @@ impl Default for Limits {
     }
 }
 
+impl Default for TpmSettings {
+    fn default() -> Self {
+        Self { address: Some(TpmAddress::default()) }
+    }
+}
+
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -202,6 +223,14 @@ fn seconds_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duratio
     Ok(Duration::from_secs(u32::deserialize(deserializer)?.into()))
 }
 
+fn tpm_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<TpmAddress>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text == "none" {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|error| serde::de::Error::custom(format!("address: {error}, or none")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -235,6 +264,7 @@ mod tests {
             ("claim-origin = \"all\"", "claim-origin"),
             ("key-slot = \"usb\"", "key-slot"),
             ("[keys]\nseats = \"all\"", "seats"),
+            ("[tpm]\naddress = \"/dev/tpm0\"", "address"),
         ] {
             let error = toml::from_str::<Config>(text).unwrap_err().to_string();
             assert!(error.contains(named), "{error}");

@@ -1,7 +1,9 @@
 //! What all parts of the daemon share: the bus, the settings, the callers.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use ctap_tpm::Tpm;
 use fwp_dbus::Error;
 use fwp_dbus::interfaces::Interface;
 use tokio::sync::watch;
@@ -43,6 +45,8 @@ pub(crate) struct Context {
     pub(crate) callers: Callers,
     pub(crate) keys: SecurityKeys,
     pub(crate) watchers: Watchers,
+    /// The machine's TPM, unless it is not to be used. Whether there is one shows when it is asked.
+    pub(crate) tpm: Option<Arc<Tpm>>,
     /// Told when seats may have become other users'.
     pub(crate) seats_changed: watch::Sender<()>,
 }
