@@ -169,6 +169,12 @@ impl Swtpm {
     }
 }
 
+impl Default for Swtpm {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Drop for Swtpm {
     fn drop(&mut self) {
         self.kill();
