@@ -80,7 +80,7 @@ impl FromStr for Row {
 }
 
 /// The columns that there must be: every key over every transport.
-const COLUMNS: [(&str, &str); 8] = [
+const COLUMNS: [(&str, &str); 9] = [
     ("opensk", "in-process"),
     ("opensk", "usb (umockdev)"),
     ("opensk", "usb (kernel)"),
@@ -89,19 +89,16 @@ const COLUMNS: [(&str, &str); 8] = [
     ("trussed", "usb (umockdev)"),
     ("trussed", "nfc (pcscd)"),
     ("platform", "in-process"),
+    ("platform-tpm", "in-process"),
 ];
 
 /// The other combinations, and why they are none.
-const NO_COLUMNS: [(&str, &str); 3] = [
+const NO_COLUMNS: [(&str, &str); 2] = [
     (
         "trussed, usb (kernel)",
         "the kernel carries 64 bytes and knows no maker; Trussed's own packets come over umockdev's hidraw",
     ),
-    ("platform, usb and nfc", "it is in the wallet itself, and on no bus"),
-    (
-        "platform with keys in a TPM",
-        "the same ceremonies and messages; its key store comes with the next step",
-    ),
+    ("platform and platform-tpm, usb and nfc", "they are in the wallet itself, and on no bus"),
 ];
 
 const PROTOCOLS: [u64; 2] = [1, 2];
