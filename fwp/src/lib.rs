@@ -9,11 +9,13 @@
 //! | [`assertion`] | what the page gets | 4.5 |
 //! | [`envelope`] | PSPRequest and IssuerRequest | 6, 8 |
 //! | [`enrollment`] | offer, attestation and cards | 5 |
+//! | [`certification`] | a TPM's attestation key gets its certificate | |
 //! | [`money`], [`host`], [`time_stamp`], [`text`], [`json`] | the words these are made of | |
 #![forbid(unsafe_code)]
 
 pub mod assertion;
 pub mod authorization;
+pub mod certification;
 pub mod credential;
 mod encryption_algorithm;
 pub mod enrollment;
