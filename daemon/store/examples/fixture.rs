@@ -5,7 +5,7 @@
 #[path = "../tests/common/mod.rs"]
 mod common;
 
-use fwp_store::record::{AuditKind, Outcome, Settings};
+use fwp_store::record::{AuditKind, AuthenticatorState, Outcome, Settings};
 use fwp_store::slot::{KeyFile, KeySlot, Passphrase, SystemdCredential};
 use fwp_store::{Changes, Durability, Found, open};
 use std::os::unix::fs::PermissionsExt;
@@ -22,7 +22,7 @@ fn main() {
         .put_ledger(common::ledger("order-1", 1))
         .add_history(common::history("order-1", Outcome::Authorized))
         .audit(common::event(AuditKind::PaymentAuthorized).card(first).reason("because"))
-        .put_authenticator_state(Zeroizing::new(b"state".to_vec()))
+        .put_authenticator_state(AuthenticatorState::Software, Zeroizing::new(b"state".to_vec()))
         .put_settings(Settings([("cool-down".to_owned(), "2".to_owned())].into()));
     store.commit(changes, Durability::Durable).unwrap();
     std::fs::write(

@@ -1,7 +1,9 @@
 //! Several changes, made in one commit or not at all.
 
 use crate::error::StoreError;
-use crate::record::{AuditEvent, CardId, HistoryId, HistoryRecord, LedgerRecord, NewCard, Settings};
+use crate::record::{
+    AuditEvent, AuthenticatorState, CardId, HistoryId, HistoryRecord, LedgerRecord, NewCard, Settings,
+};
 use crate::seal::random;
 use fwp::PayeeHost;
 use std::fmt;
@@ -34,7 +36,8 @@ pub(crate) enum Change {
     KeepHistory(u64),
     Audit(Box<AuditEvent>),
     KeepAudit(u64),
-    PutAuthenticatorState(Zeroizing<Vec<u8>>),
+    PutAuthenticatorState(AuthenticatorState, Zeroizing<Vec<u8>>),
+    RemoveAuthenticatorState(AuthenticatorState),
     PutSettings(Settings),
 }
 
@@ -113,9 +116,18 @@ impl Changes {
         self.push(Change::KeepAudit(entries))
     }
 
-    /// Saves the state of the software authenticator, in place of the one before.
-    pub fn put_authenticator_state(&mut self, state: Zeroizing<Vec<u8>>) -> &mut Self {
-        self.push(Change::PutAuthenticatorState(state))
+    /// Saves a state of one of this computer's own authenticators, in place of the one before.
+    pub fn put_authenticator_state(
+        &mut self,
+        which: AuthenticatorState,
+        state: Zeroizing<Vec<u8>>,
+    ) -> &mut Self {
+        self.push(Change::PutAuthenticatorState(which, state))
+    }
+
+    /// Removes such a state, if there is one; what it was is overwritten with zeros.
+    pub fn remove_authenticator_state(&mut self, which: AuthenticatorState) -> &mut Self {
+        self.push(Change::RemoveAuthenticatorState(which))
     }
 
     /// Saves all settings.

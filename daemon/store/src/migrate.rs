@@ -110,7 +110,7 @@ mod tests {
         let keys = keys();
         let mut writer = Writer::after(&connection, &keys, &Head::default());
         writer.put_stored(Table::Slot, 1, b"slot").unwrap();
-        writer.put(Table::Authenticator, ONLY_ROW, b"state").unwrap();
+        writer.put(Table::Authenticator, 1, b"state").unwrap();
         writer.put(Table::Setting, ONLY_ROW, &Settings::default().encode()).unwrap();
         for at in 0..3 {
             writer.append_audit(&AuditEvent::new(at, AuditKind::CardStored)).unwrap();
@@ -145,7 +145,7 @@ mod tests {
         let verified = migrate(&connection, &keys, &mut schema, verified, &steps).unwrap();
         assert_eq!((schema, version(&connection)), (last, last));
         assert_eq!(verified.head.audit.last, 3);
-        let state = open_row(&connection, &keys, last, Table::Authenticator, ONLY_ROW).unwrap().unwrap();
+        let state = open_row(&connection, &keys, last, Table::Authenticator, 1).unwrap().unwrap();
         assert_eq!(state.as_slice(), b"state and more");
 
         // All steps seen: nothing happens.

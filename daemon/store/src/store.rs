@@ -6,8 +6,8 @@ use crate::error::StoreError;
 use crate::files::WalletDirectory;
 use crate::head::Head;
 use crate::record::{
-    AuditEntry, AuditEvent, CardId, CardRecord, HistoryId, HistoryRecord, LedgerRecord, RecordError,
-    Settings, decode_audit_row,
+    AuditEntry, AuditEvent, AuthenticatorState, CardId, CardRecord, HistoryId, HistoryRecord, LedgerRecord,
+    RecordError, Settings, decode_audit_row,
 };
 use crate::seal::{DataKey, Keys, WalletId};
 use crate::slot::SlotKind;
@@ -166,12 +166,15 @@ impl Store {
             .collect()
     }
 
-    /// The state of the software authenticator, if one was saved.
+    /// A state of one of this computer's own authenticators, if one was saved.
     ///
     /// # Errors
     /// [`StoreError::Altered`], [`StoreError::Database`].
-    pub fn authenticator_state(&self) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
-        self.open_row(Table::Authenticator, ONLY_ROW)
+    pub fn authenticator_state(
+        &self,
+        which: AuthenticatorState,
+    ) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        self.open_row(Table::Authenticator, which.row())
     }
 
     /// Makes all `changes` or none. Waits for the disk if it is to be durable.
@@ -185,7 +188,9 @@ impl Store {
     /// outside counter that lags behind is no error: [`Store::counter_problem`] says so.
     pub fn commit(&mut self, changes: Changes, durability: Durability) -> Result<Committed, StoreError> {
         let mut committed = Committed::default();
-        let card_removed = changes.list.iter().any(|change| matches!(change, Change::RemoveCard(_)));
+        let removes =
+            |change: &Change| matches!(change, Change::RemoveCard(_) | Change::RemoveAuthenticatorState(_));
+        let removed = changes.list.iter().any(removes);
         let list = self.write(durability, |writer| {
             for change in &changes.list {
                 make(change, writer, &mut committed)?;
@@ -194,7 +199,7 @@ impl Store {
         })?;
         committed.generation = self.head.generation;
         list.into_iter().for_each(|change| self.remember(change));
-        self.scrub_due |= card_removed;
+        self.scrub_due |= removed;
         self.scrub();
         Ok(committed)
     }
@@ -310,7 +315,10 @@ fn make(change: &Change, writer: &mut Writer<'_>, committed: &mut Committed) -> 
         Change::KeepHistory(entries) => writer.keep_newest(Table::History, *entries),
         Change::Audit(event) => writer.append_audit(event),
         Change::KeepAudit(entries) => writer.keep_newest(Table::Audit, *entries),
-        Change::PutAuthenticatorState(state) => writer.put(Table::Authenticator, ONLY_ROW, state),
+        Change::PutAuthenticatorState(which, state) => writer.put(Table::Authenticator, which.row(), state),
+        Change::RemoveAuthenticatorState(which) => {
+            writer.remove(Table::Authenticator, which.row()).map(|_| ())
+        }
         Change::PutSettings(settings) => writer.put(Table::Setting, ONLY_ROW, &settings.encode()),
     }
 }

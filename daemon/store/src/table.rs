@@ -21,7 +21,7 @@ pub enum Table {
     History = 4,
     /// The audit log.
     Audit = 5,
-    /// The state of the software authenticator.
+    /// The states of this computer's own authenticators.
     Authenticator = 6,
     /// Settings.
     Setting = 7,

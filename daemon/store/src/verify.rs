@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
-/// The row of the head, the authenticator's state and the settings, which are one each.
+/// The row of the head and of the settings, which are one each.
 pub(crate) const ONLY_ROW: i64 = 1;
 
 /// A row as it stands in the database.

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Home, THEN, add_card, card, history, ledger};
-use fwp_store::record::{AuditKind, Outcome};
+use fwp_store::record::{AuditKind, AuthenticatorState, Outcome};
 use fwp_store::slot::{Cost, KeySlot, Passphrase, SystemdCredential};
 use fwp_store::{RollBack, Rotation, Store};
 use std::os::unix::fs::PermissionsExt;
@@ -64,7 +64,10 @@ fn opened(version: &str) -> (Home, Store) {
     assert_eq!(cards, [card(1), card(2)]);
     assert_eq!(store.ledger().unwrap(), [ledger("order-1", 1)]);
     assert_eq!(store.history(None, 9).unwrap()[0].1, history("order-1", Outcome::Authorized));
-    assert_eq!(store.authenticator_state().unwrap().unwrap().as_slice(), b"state");
+    assert_eq!(
+        store.authenticator_state(AuthenticatorState::Software).unwrap().unwrap().as_slice(),
+        b"state"
+    );
     assert_eq!(store.settings().0["cool-down"], "2");
     let audit = store.audit(0, 9).unwrap();
     assert_eq!(

@@ -12,6 +12,7 @@
 mod common;
 
 use common::{THEN, contents, full_wallet};
+use fwp_store::record::AuthenticatorState;
 use fwp_store::slot::{Cost, KeyFile, KeySlot, Passphrase, SlotKind};
 use fwp_store::{Found, Rotation, Store, open};
 use std::io::{BufRead, BufReader, Write};
@@ -84,7 +85,7 @@ fn records(store: &Store) -> String {
         store.ledger().unwrap().len(),
         store.history(None, 99).unwrap(),
         store.settings(),
-        store.authenticator_state().unwrap(),
+        store.authenticator_state(AuthenticatorState::Software).unwrap(),
     )
 }
 

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Home, add_card, card, event, history, host, ledger};
-use fwp_store::record::{AuditKind, CardId, HistoryId, Outcome, Settings};
+use fwp_store::record::{AuditKind, AuthenticatorState, CardId, HistoryId, Outcome, Settings};
 use fwp_store::slot::{SlotError, SlotKind};
 use fwp_store::{Changes, Durability, Found, StoreError, Table, open};
 use std::os::unix::fs::PermissionsExt;
@@ -22,7 +22,7 @@ fn everything_that_was_committed_is_there_after_a_restart() {
         .add_history(history("order-1", Outcome::Authorized))
         .add_history(history("order-2", Outcome::Declined))
         .audit(event(AuditKind::PaymentAuthorized).card(first).reason("because"))
-        .put_authenticator_state(Zeroizing::new(b"state".to_vec()))
+        .put_authenticator_state(AuthenticatorState::Software, Zeroizing::new(b"state".to_vec()))
         .put_settings(Settings([("cool-down".to_owned(), "2".to_owned())].into()));
     let committed = store.commit(changes, Durability::Durable).unwrap();
     assert_eq!(committed.history, [HistoryId::from_i64(1), HistoryId::from_i64(2)]);
@@ -42,7 +42,10 @@ fn everything_that_was_committed_is_there_after_a_restart() {
     assert_eq!(audit[0].event.kind, AuditKind::WalletCreated);
     assert_eq!(audit[1].event, event(AuditKind::PaymentAuthorized).card(first).reason("because"));
     assert_eq!(store.audit(1, 10).unwrap(), audit[1..]);
-    assert_eq!(store.authenticator_state().unwrap().unwrap().as_slice(), b"state");
+    assert_eq!(
+        store.authenticator_state(AuthenticatorState::Software).unwrap().unwrap().as_slice(),
+        b"state"
+    );
     assert_eq!(store.settings().0["cool-down"], "2");
 }
 
@@ -288,12 +291,34 @@ fn nothing_is_found_where_nothing_is() {
 }
 
 #[test]
+fn each_authenticator_keeps_a_state_of_its_own_which_can_be_removed() {
+    let home = Home::new();
+    let mut store = home.create();
+    let all = [AuthenticatorState::Software, AuthenticatorState::Tpm, AuthenticatorState::TpmAttestation];
+    let mut changes = Changes::new();
+    for (which, content) in all.iter().zip(["keys", "tpm", "vouches"]) {
+        changes.put_authenticator_state(*which, Zeroizing::new(content.into()));
+    }
+    store.commit(changes, Durability::Durable).unwrap();
+    let mut changes = Changes::new();
+    changes.remove_authenticator_state(AuthenticatorState::Tpm);
+    // Once more: there is none any more, and that is no error.
+    changes.remove_authenticator_state(AuthenticatorState::Tpm);
+    store.commit(changes, Durability::Durable).unwrap();
+    drop(store);
+    let store = home.open();
+    let states = all.map(|which| store.authenticator_state(which).unwrap());
+    let states = states.map(|state| state.map(|state| String::from_utf8(state.to_vec()).unwrap()));
+    assert_eq!(states, [Some("keys".to_owned()), None, Some("vouches".to_owned())]);
+}
+
+#[test]
 fn debug_output_and_errors_tell_no_secret() {
     let home = Home::new();
     let mut store = home.create();
     add_card(&mut store, 1);
     let mut changes = Changes::new();
-    changes.put_authenticator_state(Zeroizing::new(b"private".to_vec()));
+    changes.put_authenticator_state(AuthenticatorState::Software, Zeroizing::new(b"private".to_vec()));
     assert_eq!(format!("{changes:?}"), "Changes(1)");
     assert!(!format!("{store:?} {:?}", store.card(store.cards().next().unwrap().id)).contains("DE89"));
     let key = fwp_store::DataKey::from_bytes(&[0xab; 32]);

@@ -8,7 +8,7 @@ use ctap_core::transport::Device;
 use fwp_dbus::interfaces::AUTHENTICATOR_PREFIX;
 use fwp_dbus::types::AuthenticatorInfo;
 use fwp_dbus::{Error, ErrorName};
-use fwp_store::record::AuthenticatorKind;
+use fwp_store::record::{AuthenticatorKind, AuthenticatorState};
 use fwp_store::{Changes, Durability};
 use zeroize::Zeroizing;
 
@@ -126,7 +126,7 @@ impl Piggyback {
     /// Adds the state that waits to the changes of a commit that is made anyway.
     pub(crate) fn add_lazy(&self, changes: &mut Changes) {
         if let Some(state) = self.lock().lazy.take() {
-            changes.put_authenticator_state(state);
+            changes.put_authenticator_state(AuthenticatorState::Software, state);
         }
     }
 
@@ -161,7 +161,9 @@ struct VaultStorage {
 
 impl StateStorage for VaultStorage {
     fn load(&mut self) -> Result<Option<Zeroizing<Vec<u8>>>, StorageError> {
-        let state = self.vault.read_here(|store| store.map_or(Ok(None), |store| store.authenticator_state()));
+        let state = self.vault.read_here(|store| {
+            store.map_or(Ok(None), |store| store.authenticator_state(AuthenticatorState::Software))
+        });
         state.map_err(|error| self.piggyback.lock().fails(error))
     }
 
@@ -173,7 +175,7 @@ impl StateStorage for VaultStorage {
         }
         let mut pending = self.piggyback.lock();
         let mut changes = pending.changes.take().unwrap_or_default();
-        changes.put_authenticator_state(state);
+        changes.put_authenticator_state(AuthenticatorState::Software, state);
         pending.lazy = None;
         let saved = self.vault.write_here(|store| store.commit(changes, Durability::Durable));
         saved.map(|_| ()).map_err(|error| pending.fails(error))

@@ -1,6 +1,7 @@
 //! What the tables hold: each record as a type, with its deterministic CBOR both ways.
 
 mod audit;
+mod authenticator;
 mod card;
 mod history;
 mod ledger;
@@ -8,6 +9,7 @@ mod setting;
 
 pub use audit::{AuditEntry, AuditEvent, AuditKind};
 pub(crate) use audit::{decode_row as decode_audit_row, encode_row as encode_audit_row};
+pub use authenticator::AuthenticatorState;
 pub use card::{AuthenticatorKind, AuthenticatorRef, CardId, CardRecord, NewCard};
 pub use history::{HistoryId, HistoryRecord, Outcome};
 pub use ledger::LedgerRecord;

@@ -8,8 +8,8 @@ use fwp_cose::cbor::Value;
 use fwp_cose::key::{Ed25519Key, X25519Key};
 use fwp_cose::{PublicKey, SignatureAlgorithm};
 use fwp_store::record::{
-    AuditEvent, AuditKind, AuthenticatorKind, AuthenticatorRef, HistoryRecord, LedgerRecord, NewCard,
-    Outcome, Settings,
+    AuditEvent, AuditKind, AuthenticatorKind, AuthenticatorRef, AuthenticatorState, HistoryRecord,
+    LedgerRecord, NewCard, Outcome, Settings,
 };
 use fwp_store::slot::{Cost, KeyFile, KeySlot, Passphrase, SlotKind};
 use fwp_store::{Changes, DataKey, Durability, Found, Locked, Store, StoreError, open};
@@ -171,10 +171,13 @@ pub(crate) fn full_wallet() -> Home {
 pub(crate) fn write_single_rows(store: &mut Store, content: &str) {
     let mut changes = Changes::new();
     changes
-        .put_authenticator_state(Zeroizing::new(content.as_bytes().to_vec()))
+        .put_authenticator_state(AuthenticatorState::Software, Zeroizing::new(content.as_bytes().to_vec()))
         .put_settings(Settings([("cool-down".to_owned(), content.to_owned())].into()));
     store.commit(changes, Durability::Durable).unwrap();
 }
+
+const STATES: [AuthenticatorState; 3] =
+    [AuthenticatorState::Software, AuthenticatorState::Tpm, AuthenticatorState::TpmAttestation];
 
 /// Everything that the user has in a store, and the events of its audit log but for rotations.
 pub(crate) fn contents(store: &Store) -> String {
@@ -191,7 +194,7 @@ pub(crate) fn contents(store: &Store) -> String {
         store.cards().collect::<Vec<_>>(),
         store.history(None, 99).unwrap(),
         store.settings(),
-        store.authenticator_state().unwrap(),
+        STATES.map(|which| store.authenticator_state(which).unwrap()),
     )
 }
 
