@@ -1,6 +1,6 @@
 //! The authenticator as a device of the client.
 
-use crate::{Authenticator, KeyStore, Presence};
+use crate::{Authenticator, HardwareError, KeyStore, Presence};
 use ctap_core::transport::{CancelToken, Device, KeepaliveStatus, TransportError};
 
 /// Asks whether the user is there.
@@ -24,12 +24,22 @@ impl UserPresence for ImpliedPresence {
 pub struct PlatformDevice<K, P = ImpliedPresence> {
     authenticator: Authenticator<K>,
     presence: P,
+    on_hardware_error: Option<OnHardwareError>,
 }
+
+/// Is told how the hardware that keeps the keys failed.
+type OnHardwareError = Box<dyn FnMut(HardwareError) + Send>;
 
 impl<K: KeyStore, P: UserPresence> PlatformDevice<K, P> {
     /// The device.
     pub fn new(authenticator: Authenticator<K>, presence: P) -> Self {
-        Self { authenticator, presence }
+        Self { authenticator, presence, on_hardware_error: None }
+    }
+
+    /// The same, telling how the hardware that keeps the keys failed: of that, the transport's error has the text alone.
+    #[must_use]
+    pub fn on_hardware_error(self, tell: impl FnMut(HardwareError) + Send + 'static) -> Self {
+        Self { on_hardware_error: Some(Box::new(tell)), ..self }
     }
 }
 
@@ -47,7 +57,13 @@ impl<K: KeyStore, P: UserPresence> Device for PlatformDevice<K, P> {
         let presence = &mut self.presence;
         let response = self.authenticator.process(command, &mut || presence.confirm(on_keepalive, cancel));
         match self.authenticator.take_hardware_error() {
-            Some(error) => Err(TransportError::Unavailable(error.to_string())),
+            Some(error) => {
+                let text = error.to_string();
+                if let Some(tell) = &mut self.on_hardware_error {
+                    tell(error);
+                }
+                Err(TransportError::Unavailable(text))
+            }
             None => Ok(response),
         }
     }

@@ -109,6 +109,11 @@ pub enum HardwareError {
         "the PIN was deleted from the TPM, which made the keys useless: reset the authenticator and enroll your cards again"
     )]
     PinDeleted,
+    /// The key that vouches for new ones is of before the TPM was cleared, or of another one.
+    #[error(
+        "the TPM no longer has the key that vouches for new ones: have it certified again (fwpctl authenticators certify)"
+    )]
+    AttestationKeyLost,
     /// Something of another program is where the counter should be.
     #[error("the TPM's NV index 0x{index:08x} belongs to another program: delete it there first")]
     IndexTaken {

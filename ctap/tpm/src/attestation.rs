@@ -80,7 +80,8 @@ impl AttestationKey {
         let public = Public::unmarshall(&self.public).map_err(bad)?;
         let private = Private::try_from(self.private.as_slice()).map_err(bad)?;
         let key = connection
-            .run_with(command, AuthSession::Password, |context| context.load(parent, private, public))?;
+            .run_with(command, AuthSession::Password, |context| context.load(parent, private, public))
+            .map_err(Failure::of_attestation_key)?;
         Ok(connection.hold(key))
     }
 }

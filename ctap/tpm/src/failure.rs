@@ -32,6 +32,9 @@ const LAYER_TPM: u32 = 0;
 /// The connection to the TPM.
 const LAYER_TCTI: u32 = 10;
 
+/// As what a TPM2_Load of the attestation key stands in a [`Failure`].
+const LOAD_ATTESTATION_KEY: &str = "TPM2_Load of the attestation key";
+
 /// A command that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
@@ -55,6 +58,11 @@ impl Failure {
         Self { command, raw: None, text: text.to_string() }
     }
 
+    /// It was the attestation key that was to be loaded.
+    pub(crate) fn of_attestation_key(self) -> Self {
+        Self { command: LOAD_ATTESTATION_KEY, ..self }
+    }
+
     /// The TPM's own code.
     pub(crate) fn code(&self) -> Option<Code> {
         self.raw.filter(|raw| raw >> LAYER_SHIFT == LAYER_TPM).map(Code::new)
@@ -76,6 +84,9 @@ impl Failure {
             Some(0x904) => busy("its memory is in use"),
             Some(0x908 | 0x909 | 0x90a | 0x920 | 0x922 | 0x923) => busy("it asks to wait"),
             Some(0x14b) => HardwareError::NoRoom,
+            Some(code) if Code(code) == Code::INTEGRITY && self.command == LOAD_ATTESTATION_KEY => {
+                HardwareError::AttestationKeyLost
+            }
             _ => HardwareError::Failed { command: self.command, cause: self.cause() },
         }
     }

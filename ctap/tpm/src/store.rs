@@ -73,8 +73,21 @@ impl<S: StateStorage> TpmKeyStore<S> {
         Ok(Self { tpm, storage, random, state, unlocked: None, attestation: None })
     }
 
+    /// Whether the TPM still has what the keys need: it is the one that the state is bound to, and the PIN is in it. Where no PIN
+    /// is set, nothing is asked. Costs up to four commands, the first time of a process one more.
+    ///
+    /// # Errors
+    /// [`HardwareError::Cleared`], [`HardwareError::Replaced`], [`HardwareError::PinDeleted`] and others.
+    pub fn check(&self) -> Result<(), KeyStoreError> {
+        if !self.state.pin_set() {
+            return Ok(());
+        }
+        let (mut connection, ..) = self.connect()?;
+        Ok(self.pin_object(&mut connection).map(drop)?)
+    }
+
     /// Has new keys attested in the `tpm` format from now on. Once the TPM was cleared its attestation key is gone, and making a
-    /// key fails until this is left out or is for a new one.
+    /// key fails ([`HardwareError::AttestationKeyLost`]) until this is left out or is for a new one.
     #[must_use]
     pub fn attested_by(self, attestation: Attestation) -> Self {
         Self { attestation: Some(attestation), ..self }

@@ -137,7 +137,9 @@ fn a_cleared_tpm_is_said_to_be_so_and_a_reset_makes_it_good() {
     let computer = Computer::new();
     let (mut store, key) = enrolled(&computer);
     let counter = pay(&mut store, &key).unwrap();
+    assert_eq!(store.check(), Ok(()));
     computer.swtpm.tool("tpm2_clear", &[]);
+    assert_eq!(hardware(store.check()), HardwareError::Cleared);
     assert_eq!(hardware(pay(&mut store, &key)), HardwareError::Cleared);
     assert_eq!(hardware(open(&computer.tpm, &computer.memory).unlock(&hash(PIN))), HardwareError::Cleared);
     // Another process, without a saved context.
@@ -162,6 +164,7 @@ fn another_tpm_is_said_to_be_so() {
         let mut store = open(&tpm, &computer.memory);
         assert_eq!(hardware(pay(&mut store, &key)), HardwareError::Replaced);
         assert_eq!(hardware(store.owns(&RP, &key)), HardwareError::Replaced);
+        assert_eq!(hardware(store.check()), HardwareError::Replaced);
         assert_eq!(other.left(), Vec::<String>::new());
     }
     // Back in its own computer all is well.
@@ -209,6 +212,7 @@ fn a_deleted_pin_object_is_said_to_be_so_and_a_reset_makes_it_good() {
     let computer = Computer::new();
     let (mut store, key) = enrolled(&computer);
     computer.swtpm.tool("tpm2_nvundefine", &[&computer.swtpm.pin_object(), "-C", "o"]);
+    assert_eq!(hardware(store.check()), HardwareError::PinDeleted);
     assert_eq!(hardware(pay(&mut store, &key)), HardwareError::PinDeleted);
     store.reset().unwrap();
     store.set_pin(&hash(PIN)).unwrap();
