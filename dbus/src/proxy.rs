@@ -4,9 +4,9 @@ use zbus::{ObjectPath, OwnedObjectPath, proxy};
 
 use crate::error::ClientError;
 use crate::types::{
-    AgentOptions, AuthenticatorDetails, AuthenticatorInfo, AuthorizeCard, AuthorizeRequest, ConsentDetails,
-    CredentialInfo, EnrollmentOptions, HistoryEntry, HistoryOptions, PaymentOptions, PinRequest, PinStatus,
-    StatusDetails, WalletStatus,
+    AgentOptions, AuthenticatorDetails, AuthenticatorInfo, AuthorizeCard, AuthorizeRequest,
+    CertificationRequest, ConsentDetails, CredentialInfo, EnrollmentOptions, HistoryEntry, HistoryOptions,
+    PaymentOptions, PinRequest, PinStatus, StatusDetails, WalletStatus,
 };
 
 /// `io.github.fwpd.Wallet1`
@@ -125,6 +125,16 @@ pub trait Authenticator {
     fn set_pin(&self) -> Result<(), ClientError>;
     /// Changes the PIN.
     fn change_pin(&self) -> Result<(), ClientError>;
+    /// Makes an attestation key for a certification authority, after the user's consent.
+    fn begin_certification(&self, host: &str) -> Result<CertificationRequest, ClientError>;
+    /// Opens what the authority made for it.
+    fn activate_credential(
+        &self,
+        credential_blob: &[u8],
+        encrypted_secret: &[u8],
+    ) -> Result<Vec<u8>, ClientError>;
+    /// Has new keys attested by it from now on.
+    fn finish_certification(&self, certificates: &[Vec<u8>]) -> Result<(), ClientError>;
 }
 
 /// `io.github.fwpd.Agent1`, as the daemon calls it.

@@ -109,6 +109,12 @@ pub struct WalletStatus {
     pub keys: String,
     /// Why not, and what to do.
     pub keys_problem: Option<String>,
+    /// `ready`, `off` (by the configuration) or `unavailable`.
+    pub tpm: String,
+    /// Why not, and what to do.
+    pub tpm_problem: Option<String>,
+    /// What could be better about it.
+    pub tpm_advice: Option<String>,
 }
 
 /// The properties of a Credential1, without the picture.
@@ -197,6 +203,16 @@ pub struct AuthenticatorDetails {
     pub max_message_size: Option<u64>,
 }
 
+/// What `Authenticator1.BeginCertification` gives for the certification authority.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "a{sv}", rename_all = "kebab-case")]
+pub struct CertificationRequest {
+    /// X.509 in DER, by the TPM's maker.
+    pub endorsement_certificate: Vec<u8>,
+    /// TPMT_PUBLIC (TPM 2.0 Library, Part 2, section 12.2.4) of a new attestation key.
+    pub attestation_key: Vec<u8>,
+}
+
 /// `Authenticator1.PinStatus`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
 #[zbus(signature = "a{sv}", rename_all = "kebab-case")]
@@ -265,15 +281,15 @@ impl fmt::Debug for AuthorizeCard {
 pub struct ConsentDetails {
     /// The issuer's domain (enroll, delete).
     pub rp_id: Option<String>,
-    /// The host that the offer came from (enroll).
+    /// The host that the offer came from (enroll), or of the certification authority (certify).
     pub host: Option<String>,
     /// The issuer's name for itself (enroll).
     pub issuer_name: Option<String>,
     /// The user, as the issuer calls them (enroll).
     pub user_name: Option<String>,
-    /// The kind of authenticator that makes the key (enroll), or is reset (reset).
+    /// The kind of authenticator that makes the key (enroll), is reset (reset) or certified (certify).
     pub authenticator: Option<String>,
-    /// The authenticator's name (enroll, reset).
+    /// The authenticator's name (enroll, reset, certify).
     pub authenticator_name: Option<String>,
     /// How many cards have their keys there, or may have (reset).
     pub cards: Option<u32>,
