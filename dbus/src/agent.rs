@@ -10,12 +10,13 @@ use zbus::{ObjectPath, OwnedObjectPath};
 
 use crate::client::Client;
 use crate::error::{ClientError, Error, ErrorName};
-use crate::pin_box::{self, Pin};
+use crate::pin_box::{self, Passphrase, Pin};
 use crate::types::{
-    AgentOptions, AuthorizeCard, AuthorizeRequest, ConsentDetails, PinRequest, StatusDetails,
+    AgentOptions, AuthorizeCard, AuthorizeRequest, ConsentDetails, PassphraseRequest, PinRequest,
+    StatusDetails,
 };
 
-/// The user, as the daemon sees them. The three questions' futures are dropped where the daemon withdraws the prompt;
+/// The user, as the daemon sees them. The questions' futures are dropped where the daemon withdraws the prompt;
 /// what they had on the screen has to go with them.
 pub trait Agent: Send + Sync + 'static {
     /// Asks the user to authorize a payment with one of the cards: its path for yes, `None` for no. No cards: tells that
@@ -30,7 +31,8 @@ pub trait Agent: Send + Sync + 'static {
         cards: Vec<AuthorizeCard>,
     ) -> impl Future<Output = Result<Option<OwnedObjectPath>, Error>> + Send;
 
-    /// Asks for consent: `enroll`, `delete`, `reset`, `replace-agent`. Kinds that aren't known are answered with `false`.
+    /// Asks for consent: `enroll`, `delete`, `reset`, `replace-agent`, `slot-add`, `slot-remove`, `rotate`, `accept-copy`, `export`,
+    /// `import`, `certify`. Kinds that aren't known are answered with `false`.
     ///
     /// # Errors
     /// Whatever kept the user from answering; it counts as no.
@@ -45,6 +47,19 @@ pub trait Agent: Send + Sync + 'static {
     /// # Errors
     /// Whatever kept the user from answering; it counts as no.
     fn request_pin(&self, request: PinRequest) -> impl Future<Output = Result<Option<Pin>, Error>> + Send;
+
+    /// Asks for a passphrase; a new one (`slot-new`, `export`) is asked for twice by the agent itself, which may offer
+    /// [`Passphrase::suggest`]. `None` for no, which is what an agent without a way to ask says.
+    ///
+    /// # Errors
+    /// Whatever kept the user from answering; it counts as no.
+    fn request_passphrase(
+        &self,
+        request: PassphraseRequest,
+    ) -> impl Future<Output = Result<Option<Passphrase>, Error>> + Send {
+        let _ = request;
+        async { Ok(None) }
+    }
 
     /// Tells how it goes on (`insert`, `other`, `too-old`, `choose`, `touch`, `replug`, `processing`, `authorized`,
     /// `enrolled`, `reset`, `failed`, `closed`).
@@ -154,6 +169,19 @@ impl<A: Agent> AgentService<A> {
         let pin = self.until_withdrawn(&header, self.agent.request_pin(details)).await?;
         let pin = pin.ok_or_else(|| Error::new(ErrorName::Declined, "no PIN was given"))?;
         pin_box::seal(&pin, &public_key).map_err(|error| Error::new(ErrorName::Internal, error.to_string()))
+    }
+
+    async fn request_passphrase(
+        &self,
+        #[zbus(header)] header: Header<'_>,
+        details: PassphraseRequest,
+        public_key: Vec<u8>,
+    ) -> Result<Vec<u8>, Error> {
+        let passphrase = self.until_withdrawn(&header, self.agent.request_passphrase(details)).await?;
+        let passphrase =
+            passphrase.ok_or_else(|| Error::new(ErrorName::Declined, "no passphrase was given"))?;
+        pin_box::seal_passphrase(&passphrase, &public_key)
+            .map_err(|error| Error::new(ErrorName::Internal, error.to_string()))
     }
 
     async fn status(

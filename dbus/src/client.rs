@@ -15,7 +15,9 @@ use zbus::{Connection, MatchRule, Message, MessageStream, ObjectPath, OwnedObjec
 
 use crate::error::{ClientError, Error, ErrorName};
 use crate::interfaces::BUS_NAME;
-use crate::proxy::{AuthenticatorProxy, CredentialProxy, EnrollmentProxy, PaymentProxy, WalletProxy};
+use crate::proxy::{
+    AuthenticatorProxy, CredentialProxy, EnrollmentProxy, PaymentProxy, StoreProxy, WalletProxy,
+};
 use crate::types::AuthenticatorInfo;
 
 /// Something that an object of the daemon told its owner.
@@ -147,6 +149,14 @@ impl Client {
     /// [`ClientError::Bus`].
     pub async fn wallet(&self) -> Result<WalletProxy<'static>, ClientError> {
         Ok(WalletProxy::builder(&self.connection).destination(self.daemon.clone()).build().await?)
+    }
+
+    /// The wallet's store.
+    ///
+    /// # Errors
+    /// [`ClientError::Bus`].
+    pub async fn store(&self) -> Result<StoreProxy<'static>, ClientError> {
+        Ok(StoreProxy::builder(&self.connection).destination(self.daemon.clone()).build().await?)
     }
 
     /// A payment.

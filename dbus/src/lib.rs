@@ -8,7 +8,7 @@
 //! * [`proxy`]: zbus proxies of the daemon's objects and of the agent.
 //! * [`client`]: a connection to the daemon that gives each object's signals as events.
 //! * [`agent`]: what a program implements to be the user's dialog.
-//! * [`pin_box`]: how a PIN travels, so that a monitor on the bus sees nothing of it.
+//! * [`pin_box`]: how a PIN or passphrase travels, so that a monitor on the bus sees nothing of it.
 //!
 //! It knows no other crate of the workspace.
 
@@ -23,4 +23,4 @@ pub mod types;
 pub use agent::Agent;
 pub use client::{Client, Event, Events};
 pub use error::{ClientError, Error, ErrorName};
-pub use pin_box::Pin;
+pub use pin_box::{Passphrase, Pin};

@@ -1,12 +1,13 @@
 //! Proxies of the contract's objects. What the methods do is written in the XML.
 
-use zbus::{ObjectPath, OwnedObjectPath, proxy};
+use zbus::{Fd, ObjectPath, OwnedObjectPath, proxy};
 
 use crate::error::ClientError;
 use crate::types::{
     AgentOptions, AuthenticatorDetails, AuthenticatorInfo, AuthorizeCard, AuthorizeRequest,
     CertificationRequest, ConsentDetails, CredentialInfo, EnrollmentOptions, HistoryEntry, HistoryOptions,
-    PaymentOptions, PinRequest, PinStatus, StatusDetails, WalletStatus,
+    ImportedCard, PassphraseRequest, PaymentOptions, PinRequest, PinStatus, SlotInfo, SlotOptions,
+    StatusDetails, WalletStatus,
 };
 
 /// `io.github.fwpd.Wallet1`
@@ -66,6 +67,41 @@ pub trait Wallet {
     /// The daemon's version.
     #[zbus(property(emits_changed_signal = "const"))]
     fn version(&self) -> Result<String, ClientError>;
+}
+
+/// `io.github.fwpd.Store1`. What changes anything lasts as long as the user takes.
+#[proxy(
+    interface = "io.github.fwpd.Store1",
+    default_service = "io.github.fwpd",
+    default_path = "/io/github/fwpd/Wallet"
+)]
+pub trait Store {
+    /// The key slots, each tried.
+    fn slots(&self) -> Result<Vec<SlotInfo>, ClientError>;
+
+    /// Another way to open the store.
+    fn add_slot(&self, kind: &str, options: &SlotOptions) -> Result<i64, ClientError>;
+
+    /// One way less.
+    fn remove_slot(&self, id: i64) -> Result<(), ClientError>;
+
+    /// Fills the slots anew (`slots`), or has a new key (`data-key`).
+    fn rotate(&self, what: &str) -> Result<(), ClientError>;
+
+    /// This copy of a store that was rolled back is meant.
+    fn accept_copy(&self) -> Result<(), ClientError>;
+
+    /// Opens the store, by the recovery passphrase if need be.
+    fn unlock(&self) -> Result<(), ClientError>;
+
+    /// Closes the store and forgets its key.
+    fn lock(&self) -> Result<(), ClientError>;
+
+    /// Writes all cards, encrypted by a passphrase: how many.
+    fn export(&self, file: Fd<'_>) -> Result<u32, ClientError>;
+
+    /// Stores the cards of such a file.
+    fn import(&self, file: Fd<'_>) -> Result<Vec<ImportedCard>, ClientError>;
 }
 
 /// `io.github.fwpd.Payment1`; its signals come through [`crate::Client::events`].
@@ -151,6 +187,12 @@ pub trait AgentObject {
     fn consent(&self, kind: &str, details: &ConsentDetails) -> Result<bool, ClientError>;
     /// Asks for a PIN.
     fn request_pin(&self, details: &PinRequest, public_key: &[u8]) -> Result<Vec<u8>, ClientError>;
+    /// Asks for a passphrase.
+    fn request_passphrase(
+        &self,
+        details: &PassphraseRequest,
+        public_key: &[u8],
+    ) -> Result<Vec<u8>, ClientError>;
     /// Tells how it goes on.
     #[zbus(no_reply)]
     fn status(&self, state: &str, details: &StatusDetails) -> Result<(), ClientError>;

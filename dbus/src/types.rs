@@ -87,14 +87,16 @@ pub struct WalletStatus {
     pub agent_kind: Option<String>,
     /// Whether the user is being asked something.
     pub busy: bool,
-    /// `new`, `open`, `locked` or `unusable`.
+    /// `new`, `open`, `locked`, `rolled-back` or `unusable`.
     pub store: String,
-    /// Why the store is locked or unusable.
+    /// Why the store is locked, refused or unusable.
     pub store_reason: Option<String>,
     /// What guards the store's key.
     pub key_slot: Option<String>,
     /// `not-detected-here`, or what detects a roll-back of the store.
     pub rollback_detection: Option<String>,
+    /// Why what should detect it doesn't.
+    pub rollback_problem: Option<String>,
     /// Seconds that the user has to answer a prompt.
     pub prompt_timeout: u32,
     /// `ready` or `unavailable`.
@@ -291,8 +293,14 @@ pub struct ConsentDetails {
     pub authenticator: Option<String>,
     /// The authenticator's name (enroll, reset, certify).
     pub authenticator_name: Option<String>,
-    /// How many cards have their keys there, or may have (reset).
+    /// How many cards have their keys there, or may have (reset); how many are copied (export) or enter (import).
     pub cards: Option<u32>,
+    /// The kind of key slot (slot-add, slot-remove).
+    pub slot_kind: Option<String>,
+    /// The key slot (slot-remove).
+    pub slot: Option<i64>,
+    /// `slots` or `data-key` (rotate).
+    pub what: Option<String>,
     /// Whether cards are replaced (enroll).
     pub replace: Option<bool>,
     /// The card's object (delete).
@@ -334,6 +342,60 @@ pub struct PinRequest {
     pub min_length: u32,
     /// The issuer's domain, where the PIN is used for one.
     pub rp_id: Option<String>,
+}
+
+/// Which passphrase is wanted (`Agent1.RequestPassphrase`).
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "a{sv}", rename_all = "kebab-case")]
+pub struct PassphraseRequest {
+    /// `slot-new`, `unlock`, `export` or `import`.
+    pub purpose: String,
+    /// The passphrase before was wrong.
+    pub wrong: bool,
+    /// In characters, for a new one.
+    pub min_length: Option<u32>,
+}
+
+/// One of `Store1.Slots`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "a{sv}", rename_all = "kebab-case")]
+pub struct SlotInfo {
+    /// Its number in this store.
+    pub id: i64,
+    /// `key-file`, `secret-service`, `systemd-credential`, `tpm`, `passphrase` or `unknown`.
+    pub kind: String,
+    /// It opened the store.
+    pub opened: bool,
+    /// `usable`, `unusable` or `ask`.
+    pub state: String,
+    /// Why it is unusable.
+    pub problem: Option<String>,
+}
+
+/// Options of `Store1.AddSlot`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "a{sv}", rename_all = "kebab-case")]
+pub struct SlotOptions {
+    /// For a TPM slot: it opens only while these PCRs are what they are now.
+    pub pcrs: Option<Vec<u32>>,
+}
+
+/// One card of `Store1.Import`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "a{sv}", rename_all = "kebab-case")]
+pub struct ImportedCard {
+    /// URL or short name of the payment network.
+    pub payment_network_id: String,
+    /// The issuer, as its network names it.
+    pub issuer_id: String,
+    /// The issuer's domain.
+    pub rp_id: String,
+    /// `stored`, or `present`: the wallet had it.
+    pub state: String,
+    /// Its Credential1.
+    pub path: OwnedObjectPath,
+    /// What it takes to pay with it: `nothing`, `key` or `enroll`.
+    pub needs: String,
 }
 
 /// What a status is about (`Agent1.Status`).
