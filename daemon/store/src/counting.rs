@@ -1,7 +1,7 @@
 //! An open store and its outside counter (see [`crate::counter`]).
 
 use crate::changes::Durability;
-use crate::counter::{CounterError, OutsideCounter, Pace, Recorded, RollBack, Verdict, judge};
+use crate::counter::{CounterError, CounterKind, OutsideCounter, Pace, Recorded, RollBack, Verdict, judge};
 use crate::error::StoreError;
 use crate::head::Head;
 use crate::record::{AuditEvent, AuditKind};
@@ -70,6 +70,11 @@ impl Store {
         } else {
             RollBack::NotDetectedHere
         }
+    }
+
+    /// What the counter stands in that this store counts with, or did last.
+    pub fn counter_kind(&self) -> Option<CounterKind> {
+        self.head.counter.map(|recorded| recorded.kind)
     }
 
     /// Why a roll-back is not noticed although there is or was a counter.

@@ -52,6 +52,8 @@ pub enum AuditKind {
     KeyRotated,
     /// The outside counter was against this copy of the store, and the user said that it is meant.
     OldCopyAccepted,
+    /// A copy of all cards was written, encrypted by a passphrase.
+    CardsExported,
 }
 
 /// One event.
@@ -83,7 +85,7 @@ pub struct AuditEntry {
 }
 
 impl AuditKind {
-    const ALL: [(Self, i64, &'static str); 21] = [
+    const ALL: [(Self, i64, &'static str); 22] = [
         (Self::WalletCreated, 1, "wallet-created"),
         (Self::SlotAdded, 2, "slot-added"),
         (Self::SlotRemoved, 3, "slot-removed"),
@@ -105,6 +107,7 @@ impl AuditKind {
         (Self::AuthenticatorReset, 19, "authenticator-reset"),
         (Self::KeyRotated, 20, "key-rotated"),
         (Self::OldCopyAccepted, 21, "old-copy-accepted"),
+        (Self::CardsExported, 22, "cards-exported"),
     ];
 
     /// The word for it.
