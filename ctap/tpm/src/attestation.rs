@@ -169,8 +169,8 @@ impl Tpm {
         work: impl FnOnce(&mut Connection, KeyHandle) -> Tried<T>,
     ) -> Result<T, HardwareError> {
         let mut connection = self.connect()?;
-        let done = self.primary.load(&mut connection).and_then(|parent| work(&mut connection, parent));
-        done.map_err(|failure| self.explain(&mut connection, &failure))
+        let parent = self.load_primary(&mut connection)?;
+        work(&mut connection, parent).map_err(|failure| self.explain(&mut connection, &failure))
     }
 }
 

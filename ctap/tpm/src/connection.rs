@@ -99,6 +99,11 @@ impl Connection {
         self.start_session(None, SessionType::Policy)
     }
 
+    /// A policy session that is salted and encrypts, as [`Self::salted_session`].
+    pub(crate) fn salted_policy_session(&mut self, primary: KeyHandle) -> Tried<AuthSession> {
+        self.start_session(Some(primary), SessionType::Policy)
+    }
+
     fn start_session(&mut self, salt: Option<KeyHandle>, kind: SessionType) -> Tried<AuthSession> {
         let command = "TPM2_StartAuthSession";
         let symmetric = SymmetricDefinition::AES_128_CFB;

@@ -15,6 +15,8 @@ impl Code {
     pub(crate) const HIERARCHY: Self = Self(0x85);
     pub(crate) const HANDLE: Self = Self(0x8b);
     pub(crate) const AUTH_FAIL: Self = Self(0x8e);
+    pub(crate) const POLICY_FAIL: Self = Self(0x9d);
+    pub(crate) const PCR_CHANGED: Self = Self(0x128);
     pub(crate) const SIZE: Self = Self(0x95);
     pub(crate) const INTEGRITY: Self = Self(0x9f);
     pub(crate) const BAD_AUTH: Self = Self(0xa2);

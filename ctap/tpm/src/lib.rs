@@ -4,6 +4,8 @@
 //! * [`Tpm`]: the TPM of this machine, shared by the wallets of a process. [`Tpm::health`] for those who diagnose.
 //! * [`TpmKeyStore`]: one wallet's keys. `credential`: what a credential ID is. `pin_object`: where the PIN is.
 //!   `primary`: the keys' parent. `counter`: the signature counter. `state`: what is kept outside the TPM.
+//! * [`Tpm::seal`], [`Tpm::unseal`]: small secrets that this TPM alone gives back. [`Tpm::counter_value`],
+//!   [`Tpm::counter_increment`]: counters by label, in `nv_counter`. The wallet's store uses both.
 //! * [`AttestationKey`]: what vouches for keys, with a certificate that a CA gives it.
 //! * `connection`: whatever was made in the TPM is flushed when it is dropped. `failure`: response codes.
 //!   `nv_change_auth`: the one module with `unsafe`.
@@ -62,16 +64,24 @@ mod counter;
 mod credential;
 mod failure;
 mod nv_change_auth;
+mod nv_counter;
+mod pcrs;
 mod pin_object;
 mod policy;
 mod primary;
+mod sealed;
 mod state;
 mod store;
 mod tpm;
 mod unlocked;
+mod wipe;
 
 pub use address::{NoTpmAddress, TpmAddress};
 pub use attestation::{AttestationKey, Certified};
 pub use connection::OnCommand;
+pub use ctap_authenticator::HardwareError;
+pub use nv_counter::CounterLabel;
+pub use pcrs::{NoSuchPcr, Pcrs};
+pub use sealed::{MAX_SEALED, Sealed, UnsealError};
 pub use store::{AAGUID, Attestation, TpmKeyStore};
 pub use tpm::{Health, Lockout, Tpm};

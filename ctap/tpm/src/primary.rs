@@ -17,6 +17,22 @@ use tss_esapi::structures::{
 };
 use tss_esapi::utils::TpmsContext;
 
+/// Which TPM it is, as its primaries tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    /// Of the owner hierarchy: another one after a clear.
+    pub(crate) primary: [u8; NAME],
+    /// Of the endorsement hierarchy; zeros where that has a password.
+    pub(crate) endorsement: [u8; NAME],
+}
+
+impl Identity {
+    pub(crate) fn read(connection: &mut Connection, primary: KeyHandle) -> Tried<Self> {
+        let endorsement = endorsement_name(connection)?.unwrap_or([0; NAME]);
+        Ok(Self { primary: name(connection, primary)?, endorsement })
+    }
+}
+
 /// A saved context of the primary, which the same TPM loads faster than it makes the key again. It is worth nothing after
 /// a restart of the TPM, and outside it.
 #[derive(Default)]

@@ -11,7 +11,7 @@
 //! | 34 | name of the primary under the endorsement hierarchy, zeros where that has a password |
 //! | 32 | with a PIN: SHA-256 of the PIN object's content |
 
-use crate::policy::NAME;
+use crate::primary::Identity;
 use ctap_authenticator::KeyStoreError;
 
 /// Wrong PINs in a row until the PIN is blocked for good (CTAP 2.1 section 6.5.2).
@@ -31,8 +31,7 @@ pub(crate) struct State {
 /// The TPM that the store belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Bound {
-    pub(crate) primary: [u8; NAME],
-    pub(crate) endorsement: [u8; NAME],
+    pub(crate) identity: Identity,
     /// Of the secret in the PIN object, once there is one.
     pub(crate) secret_digest: Option<[u8; 32]>,
 }
@@ -47,8 +46,8 @@ impl State {
             return out;
         };
         out.push(if tpm.secret_digest.is_some() { 2 } else { 1 });
-        out.extend_from_slice(&tpm.primary);
-        out.extend_from_slice(&tpm.endorsement);
+        out.extend_from_slice(&tpm.identity.primary);
+        out.extend_from_slice(&tpm.identity.endorsement);
         out.extend_from_slice(tpm.secret_digest.as_ref().map_or(&[], |digest| digest.as_slice()));
         out
     }
@@ -72,8 +71,7 @@ impl State {
         let tpm = match *take(&mut rest)? {
             [0] => None,
             [kind @ (1 | 2)] => Some(Bound {
-                primary: *take(&mut rest)?,
-                endorsement: *take(&mut rest)?,
+                identity: Identity { primary: *take(&mut rest)?, endorsement: *take(&mut rest)? },
                 secret_digest: if kind == 2 { Some(*take(&mut rest)?) } else { None },
             }),
             _ => return Err(KeyStoreError::Damaged("it neither has a TPM nor has none")),
@@ -104,8 +102,12 @@ mod tests {
     fn states() -> impl Strategy<Value = State> {
         let digests = || proptest::array::uniform32(any::<u8>());
         let names = || digests().prop_map(|digest| [&[0, 11], &digest[..]].concat().try_into().unwrap());
-        let bound = (names(), names(), proptest::option::of(digests()))
-            .prop_map(|(primary, endorsement, secret_digest)| Bound { primary, endorsement, secret_digest });
+        let bound = (names(), names(), proptest::option::of(digests())).prop_map(
+            |(primary, endorsement, secret_digest)| Bound {
+                identity: Identity { primary, endorsement },
+                secret_digest,
+            },
+        );
         (0..=MAX_RETRIES, any::<[u8; 16]>(), crate::pin_object::INDICES, proptest::option::of(bound))
             .prop_map(|(retries, wallet, pin_index, tpm)| State { retries, wallet, pin_index, tpm })
     }

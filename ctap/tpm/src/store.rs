@@ -4,11 +4,12 @@ use crate::attestation::{AttestationKey, Certified};
 use crate::connection::{Connection, Tried};
 use crate::failure::{Code, Failure};
 use crate::pin_object::{self, SECRET, Secret};
-use crate::policy::{NAME, PolicyDigest, written_nv_name};
+use crate::policy::{PolicyDigest, written_nv_name};
+use crate::primary::{self, Identity};
 use crate::state::{Bound, MAX_RETRIES, State};
 use crate::tpm::{Lockout, Tpm};
 use crate::unlocked::{Unlocked, load};
-use crate::{counter, credential, nv_change_auth, primary};
+use crate::{counter, credential, nv_change_auth, wipe};
 use ctap_authenticator::software::{Durability, StateStorage};
 use ctap_authenticator::{CreatedKey, HardwareError, KeyStore, KeyStoreError, PinState, Unlock};
 use ctap_core::messages::CredentialId;
@@ -124,39 +125,9 @@ impl<S: StateStorage> TpmKeyStore<S> {
     fn connect(&self) -> Result<(Connection, KeyHandle, Bound), KeyStoreError> {
         let bound = self.state.tpm.clone().ok_or(KeyStoreError::PinNotSet)?;
         let mut connection = self.tpm.connect()?;
-        let primary = self.load_primary(&mut connection)?;
-        self.check_tpm(&mut connection, primary, &bound)?;
+        let primary = self.tpm.load_primary(&mut connection)?;
+        self.tpm.check_identity(&mut connection, primary, &bound.identity)?;
         Ok((connection, primary, bound))
-    }
-
-    fn load_primary(&self, connection: &mut Connection) -> Result<KeyHandle, HardwareError> {
-        self.tpm.primary.load(connection).map_err(|failure| {
-            if failure.is(&[Code::BAD_AUTH, Code::AUTH_FAIL]) {
-                HardwareError::OwnerPassword
-            } else {
-                self.tpm.explain(connection, &failure)
-            }
-        })
-    }
-
-    fn check_tpm(
-        &self,
-        connection: &mut Connection,
-        primary: KeyHandle,
-        bound: &Bound,
-    ) -> Result<(), HardwareError> {
-        let found = primary::name(connection, primary).map_err(|failure| failure.meaning())?;
-        if found == bound.primary {
-            return Ok(());
-        }
-        let endorsement = primary::endorsement_name(connection)
-            .map_err(|failure| self.tpm.explain(connection, &failure))?
-            .filter(|_| bound.endorsement != [0; NAME]);
-        Err(match endorsement {
-            Some(name) if name == bound.endorsement => HardwareError::Cleared,
-            Some(_) => HardwareError::Replaced,
-            None => HardwareError::ClearedOrReplaced,
-        })
     }
 
     /// The policy of this wallet's keys for an rpId, and the policyRef in it.
@@ -227,10 +198,7 @@ impl<S: StateStorage> TpmKeyStore<S> {
             match pin_object::define(connection, session, public, pin, secret) {
                 Ok(()) => return Ok(()),
                 Err(failure) if failure.is(&[Code::NV_DEFINED]) => {}
-                Err(failure) if failure.is(&[Code::BAD_AUTH, Code::AUTH_FAIL]) => {
-                    return Err(HardwareError::OwnerPassword.into());
-                }
-                Err(failure) => return Err(self.tpm.explain(connection, &failure).into()),
+                Err(failure) => return Err(self.tpm.explain_owner(connection, &failure).into()),
             }
         }
         Err(HardwareError::IndexTaken { index: self.state.pin_index }.into())
@@ -252,10 +220,7 @@ impl<S: StateStorage> TpmKeyStore<S> {
             Ok(())
         };
         let deleted = delete();
-        deleted.map_err(|failure| match failure {
-            failure if failure.is(&[Code::BAD_AUTH, Code::AUTH_FAIL]) => HardwareError::OwnerPassword,
-            failure => self.tpm.explain(connection, &failure),
-        })
+        deleted.map_err(|failure| self.tpm.explain_owner(connection, &failure))
     }
 
     fn new_secret(&mut self) -> Result<Secret, KeyStoreError> {
@@ -287,20 +252,18 @@ impl<S: StateStorage> KeyStore for TpmKeyStore<S> {
             return Err(KeyStoreError::Locked);
         }
         let mut connection = self.tpm.connect()?;
-        let handle = self.load_primary(&mut connection)?;
-        let primary = primary::name(&mut connection, handle).map_err(|failure| failure.meaning())?;
+        let primary = self.tpm.load_primary(&mut connection)?;
+        let identity = Identity::read(&mut connection, primary)
+            .map_err(|failure| self.tpm.explain(&mut connection, &failure))?;
         // What an attempt before this one left on this TPM.
-        if self.state.tpm.as_ref().is_some_and(|before| before.primary == primary) {
+        if self.state.tpm.as_ref().is_some_and(|before| before.identity.primary == identity.primary) {
             self.delete_pin_object(&mut connection)?;
         }
         counter::check(&mut connection)?;
-        let endorsement = primary::endorsement_name(&mut connection)
-            .map_err(|failure| self.tpm.explain(&mut connection, &failure))?
-            .unwrap_or([0; NAME]);
         let session = connection
-            .salted_session(handle)
+            .salted_session(primary)
             .map_err(|failure| self.tpm.explain(&mut connection, &failure))?;
-        let bound = Bound { primary, endorsement, secret_digest: None };
+        let bound = Bound { identity, secret_digest: None };
         let secret = self.new_secret()?;
         let auth = pin_object::auth(pin).map_err(|failure| failure.meaning())?;
         self.define_pin_object(&mut connection, session, &bound, &auth, &secret)?;
@@ -350,7 +313,7 @@ impl<S: StateStorage> KeyStore for TpmKeyStore<S> {
 
     fn lock(&mut self) {
         self.unlocked = None;
-        wipe_stack();
+        wipe::stack();
     }
 
     fn change_pin(&mut self, new: &PinHash) -> Result<(), KeyStoreError> {
@@ -444,9 +407,9 @@ impl<S: StateStorage> KeyStore for TpmKeyStore<S> {
         self.lock();
         let mut connection = self.tpm.connect()?;
         if let Some(bound) = self.state.tpm.clone() {
-            let primary = self.load_primary(&mut connection)?;
+            let primary = self.tpm.load_primary(&mut connection)?;
             let found = primary::name(&mut connection, primary).map_err(|failure| failure.meaning())?;
-            if found == bound.primary {
+            if found == bound.identity.primary {
                 // Forgotten first: if the TPM fails after that, the next PIN that is set deletes what is left.
                 let forgotten = Bound { secret_digest: None, ..bound };
                 self.replace(State { tpm: Some(forgotten), ..self.state.clone() })?;
@@ -464,15 +427,6 @@ fn fresh_state(random: &mut dyn Random) -> Result<State, KeyStoreError> {
     random.fill(&mut low)?;
     let pin_index = pin_object::INDICES.start | u32::from(u16::from_be_bytes(low));
     Ok(State { retries: MAX_RETRIES, wallet, pin_index, tpm: None })
-}
-
-/// How deep libtss2's and tss-esapi's functions go, generously, in bytes.
-const STACK: usize = 1 << 16;
-
-/// Overwrites what the functions that were called left on the stack: libtss2 and tss-esapi pass PINs by value.
-#[inline(never)]
-fn wipe_stack() {
-    std::hint::black_box(&mut [0_u8; STACK]);
 }
 
 fn secret_digest(secret: &Secret) -> [u8; 32] {

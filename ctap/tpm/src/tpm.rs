@@ -3,10 +3,12 @@
 use crate::address::TpmAddress;
 use crate::connection::{Connection, OnCommand, Tried};
 use crate::failure::{Code, Failure};
-use crate::primary::SavedPrimary;
+use crate::policy::NAME;
+use crate::primary::{self, Identity, SavedPrimary};
 use ctap_authenticator::HardwareError;
 use std::fmt;
 use tss_esapi::constants::{CapabilityType, PropertyTag};
+use tss_esapi::handles::KeyHandle;
 use tss_esapi::structures::CapabilityData;
 
 /// The TPM. Shared by the key stores of all wallets in a process, in an `Arc`.
@@ -55,6 +57,42 @@ impl Tpm {
         if let Some(on_command) = &self.on_command {
             on_command(command);
         }
+    }
+
+    pub(crate) fn load_primary(&self, connection: &mut Connection) -> Result<KeyHandle, HardwareError> {
+        self.primary.load(connection).map_err(|failure| self.explain_owner(connection, &failure))
+    }
+
+    /// Whether it is the one that it was.
+    ///
+    /// # Errors
+    /// [`HardwareError::Cleared`], [`HardwareError::Replaced`], [`HardwareError::ClearedOrReplaced`] and others.
+    pub(crate) fn check_identity(
+        &self,
+        connection: &mut Connection,
+        primary: KeyHandle,
+        was: &Identity,
+    ) -> Result<(), HardwareError> {
+        let found = primary::name(connection, primary).map_err(|failure| failure.meaning())?;
+        if found == was.primary {
+            return Ok(());
+        }
+        let endorsement = primary::endorsement_name(connection)
+            .map_err(|failure| self.explain(connection, &failure))?
+            .filter(|_| was.endorsement != [0; NAME]);
+        Err(match endorsement {
+            Some(name) if name == was.endorsement => HardwareError::Cleared,
+            Some(_) => HardwareError::Replaced,
+            None => HardwareError::ClearedOrReplaced,
+        })
+    }
+
+    /// As [`Self::explain`], for what the owner hierarchy authorizes without a password.
+    pub(crate) fn explain_owner(&self, connection: &mut Connection, failure: &Failure) -> HardwareError {
+        if failure.is(&[Code::BAD_AUTH, Code::AUTH_FAIL]) {
+            return HardwareError::OwnerPassword;
+        }
+        self.explain(connection, failure)
     }
 
     /// What `failure` means to the user, who may want to know for how long.

@@ -59,6 +59,16 @@ pub trait OutsideCounter: Send {
     /// # Errors
     /// [`CounterError`].
     fn increment(&mut self, wallet: &WalletId) -> Result<u64, CounterError>;
+
+    /// Deletes it: for when the wallet itself is deleted. While the wallet lives this locks it
+    /// ([`StoreError::CounterLost`](crate::StoreError::CounterLost)) until the user says that this copy is meant. That there is
+    /// none is no error.
+    ///
+    /// # Errors
+    /// [`CounterError`].
+    fn discard(&mut self, _wallet: &WalletId) -> Result<(), CounterError> {
+        Ok(())
+    }
 }
 
 /// When a counter is moved.

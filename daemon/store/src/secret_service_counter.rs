@@ -51,6 +51,14 @@ impl OutsideCounter for SecretServiceCounter {
         };
         self.0.with(wallet, work).map_err(problem)?
     }
+
+    fn discard(&mut self, wallet: &WalletId) -> Result<(), CounterError> {
+        let work = |entry: Entry| match entry.delete_credential().map_err(outcome) {
+            Err(SlotError::Missing(_)) => Ok(()),
+            other => other,
+        };
+        self.0.with(wallet, work).map_err(problem)
+    }
 }
 
 fn read(entry: &Entry) -> Result<Option<u64>, CounterError> {

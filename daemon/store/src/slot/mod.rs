@@ -6,6 +6,7 @@ mod key_file;
 mod passphrase;
 #[cfg(feature = "secret-service")]
 mod secret_service;
+mod tpm;
 mod wrap;
 
 pub use credential::SystemdCredential;
@@ -13,6 +14,8 @@ pub use key_file::KeyFile;
 pub use passphrase::{Cost, LEAST_CHARACTERS, Passphrase, PassphraseRecord};
 #[cfg(feature = "secret-service")]
 pub use secret_service::SecretServiceSlot;
+pub use tpm::TpmProblem;
+pub use wrap::{WRAPPED_BYTES, WrappingKey};
 
 use crate::seal::{DataKey, WalletId};
 use std::fmt;
@@ -153,6 +156,9 @@ pub enum SlotError {
     /// The system gives no random numbers.
     #[error("no random numbers from the system")]
     Random,
+    /// The TPM does not take or give its key.
+    #[error(transparent)]
+    Tpm(#[from] TpmProblem),
     /// Anything else that the slot's other side says.
     #[error("{0}")]
     Other(String),

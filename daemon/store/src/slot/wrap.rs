@@ -5,15 +5,24 @@ use crate::seal::{DataKey, WalletId, open_with, seal_with};
 use crate::secret::Secret;
 use aes_gcm::{Aes256Gcm, KeyInit};
 use sha2::{Digest, Sha256};
+use std::fmt;
 use subtle::ConstantTimeEq;
 
 const FINGERPRINT_BYTES: usize = 8;
 
-/// A slot's own key.
-pub(crate) struct WrappingKey(Secret);
+/// What [`WrappingKey::wrap`] gives, in bytes: fingerprint, nonce, the key, tag.
+pub const WRAPPED_BYTES: usize = FINGERPRINT_BYTES + 12 + 32 + 16;
+
+/// A slot's own key, 32 bytes: drivers keep it where they keep keys, and wrap the data key under it (AES-256-GCM, bound to the
+/// wallet and the kind of slot). Overwritten when it is dropped.
+pub struct WrappingKey(Secret);
 
 impl WrappingKey {
-    pub(crate) fn generate() -> Result<Self, SlotError> {
+    /// A random one.
+    ///
+    /// # Errors
+    /// [`SlotError::Random`].
+    pub fn generate() -> Result<Self, SlotError> {
         Secret::generate().map(Self).map_err(|_| SlotError::Random)
     }
 
@@ -21,22 +30,25 @@ impl WrappingKey {
         Self(secret)
     }
 
-    pub(crate) fn from_slice(bytes: &[u8]) -> Result<Self, SlotError> {
+    /// The one with these bytes.
+    ///
+    /// # Errors
+    /// [`SlotError::Malformed`] if they are not 32.
+    pub fn from_slice(bytes: &[u8]) -> Result<Self, SlotError> {
         let secret = Secret::from_slice(bytes);
         secret.map(Self).ok_or_else(|| SlotError::Malformed("it must have 32 bytes".to_owned()))
     }
 
-    pub(crate) fn as_bytes(&self) -> &[u8; 32] {
+    /// Its bytes, for a driver to keep.
+    pub fn as_bytes(&self) -> &[u8; 32] {
         self.0.expose()
     }
 
-    /// Fingerprint of this key, then nonce, cipher text and tag.
-    pub(crate) fn wrap(
-        &self,
-        kind: SlotKind,
-        wallet: &WalletId,
-        key: &DataKey,
-    ) -> Result<Vec<u8>, SlotError> {
+    /// Fingerprint of this key, then nonce, cipher text and tag: [`WRAPPED_BYTES`].
+    ///
+    /// # Errors
+    /// [`SlotError::Random`].
+    pub fn wrap(&self, kind: SlotKind, wallet: &WalletId, key: &DataKey) -> Result<Vec<u8>, SlotError> {
         let mut nonce = [0; 12];
         getrandom::fill(&mut nonce).map_err(|_| SlotError::Random)?;
         let sealed = seal_with(&self.cipher(), nonce, &context(kind, wallet), key.expose());
@@ -45,12 +57,11 @@ impl WrappingKey {
         Ok(out)
     }
 
-    pub(crate) fn unwrap(
-        &self,
-        kind: SlotKind,
-        wallet: &WalletId,
-        wrapped: &[u8],
-    ) -> Result<DataKey, SlotError> {
+    /// The data key that [`WrappingKey::wrap`] wrapped for this wallet and kind.
+    ///
+    /// # Errors
+    /// [`SlotError::OtherKey`], [`SlotError::Altered`].
+    pub fn unwrap(&self, kind: SlotKind, wallet: &WalletId, wrapped: &[u8]) -> Result<DataKey, SlotError> {
         let (fingerprint, sealed) =
             wrapped.split_first_chunk::<FINGERPRINT_BYTES>().ok_or(SlotError::Altered)?;
         if !bool::from(fingerprint.ct_eq(&self.fingerprint())) {
@@ -73,6 +84,12 @@ impl WrappingKey {
             .finalize()
             .into();
         digest.first_chunk().copied().unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for WrappingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WrappingKey(..)")
     }
 }
 

@@ -1,0 +1,62 @@
+//! The key slot: 32 random bytes, the slot's own key, sealed by the TPM; the data key wrapped under it.
+//!
+//! The key is a sealed data object under the owner hierarchy's primary: fixedTPM and fixedParent, so no other TPM ever has it,
+//! and noDA, since there is nothing to guess. What passes between program and TPM is encrypted.
+//!
+//! **PCRs.** By default the slot does not depend on how the computer was started. It can ([`TpmSlot::with_pcrs`]), and is then
+//! locked by whatever changes those registers: an update of the firmware, of the boot loader, of the Secure Boot data base
+//! (PCR 7). A wallet with such a slot needs another one that does not, a passphrase say; after the update
+//! [`Store::rotate`](fwp_store::Store::rotate) fills it anew. What is gained: a thief of the whole computer who starts a system
+//! of their own gets nothing.
+
+use crate::problem;
+use crate::sealed_key::SealedKey;
+use ctap_tpm::{Pcrs, Tpm};
+use fwp_store::slot::{KeySlot, SlotError, SlotKind, WrappingKey};
+use fwp_store::{DataKey, WalletId};
+use std::sync::Arc;
+
+/// A slot that this machine's TPM seals. It opens every such slot of this TPM, whatever its PCRs; those that it fills depend on
+/// those that it was given.
+#[derive(Clone, Debug)]
+pub struct TpmSlot {
+    tpm: Arc<Tpm>,
+    pcrs: Pcrs,
+}
+
+impl TpmSlot {
+    /// The slot; nothing is sent to the TPM yet.
+    pub fn new(tpm: Arc<Tpm>) -> Self {
+        Self { tpm, pcrs: Pcrs::NONE }
+    }
+
+    /// The same, filled only for a computer that was started as it is now, as far as `pcrs` tell.
+    #[must_use]
+    pub fn with_pcrs(self, pcrs: Pcrs) -> Self {
+        Self { pcrs, ..self }
+    }
+}
+
+impl KeySlot for TpmSlot {
+    fn kind(&self) -> SlotKind {
+        SlotKind::Tpm
+    }
+
+    fn wrap(&self, wallet: &WalletId, key: &DataKey) -> Result<Vec<u8>, SlotError> {
+        let own = WrappingKey::generate()?;
+        let wrapped = own.wrap(self.kind(), wallet, key)?.try_into().map_err(|_| SlotError::Unsound)?;
+        let sealed = self.tpm.seal(own.as_bytes(), self.pcrs).map_err(problem::of)?;
+        Ok(SealedKey { wrapped, sealed }.encode())
+    }
+
+    fn unwrap(&self, wallet: &WalletId, wrapped: &[u8]) -> Result<DataKey, SlotError> {
+        let SealedKey { wrapped, sealed } = SealedKey::decode(wrapped)?;
+        let own = self.tpm.unseal(&sealed).map_err(problem::of_slot)?;
+        let own = WrappingKey::from_slice(&own).map_err(|_| SlotError::Altered)?;
+        match own.unwrap(self.kind(), wallet, &wrapped) {
+            // The two stand together in the store.
+            Err(SlotError::OtherKey) => Err(SlotError::Altered),
+            outcome => outcome,
+        }
+    }
+}
