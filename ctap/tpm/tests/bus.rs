@@ -3,11 +3,11 @@
 
 mod common;
 
-use common::proxy::Proxy;
 use common::{Computer, PIN, RP, hash, open};
 use ctap_authenticator::{KeyStore, Unlock};
 use ctap_tpm::Tpm;
 use std::sync::{Arc, Mutex};
+use virtual_tpm::proxy::Proxy;
 
 /// The TPM commands of a payment, and why each is needed.
 const PAYMENT: [&str; 15] = [

@@ -3,7 +3,6 @@
 
 mod common;
 
-use common::proxy::Proxy;
 use common::{Computer, Memory, PIN, RP, Store, Swtpm, hash, open};
 use ctap_authenticator::{HardwareError, KeyStore, KeyStoreError, Unlock};
 use ctap_core::Error;
@@ -12,7 +11,8 @@ use ctap_core::messages::CredentialId;
 use ctap_core::transport::{CancelToken, Device, TransportError};
 use ctap_tpm::{Tpm, TpmAddress};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use virtual_tpm::proxy::power_cut_at_every_command;
 
 fn hardware<T: std::fmt::Debug>(result: Result<T, KeyStoreError>) -> HardwareError {
     match result {
@@ -273,52 +273,26 @@ fn a_full_disk_leaves_no_pin_and_no_object_that_nobody_knows() {
     assert_eq!(store.unlock(&hash(PIN)), Ok(Unlock::Unlocked));
 }
 
-/// Does `work` again and again, and cuts the power (kill -9) at its first, second, ... command until it gets through. Each
-/// time the power comes back, `afterwards` gets the store of a program started anew.
+/// Cuts the power at every command of `work`; each time it comes back, `afterwards` gets the store of a program started anew.
 fn with_power_cut_at_every_command(
     swtpm: Swtpm,
     memory: &Memory,
     mut work: impl FnMut(&mut Store) -> Result<(), KeyStoreError>,
     mut afterwards: impl FnMut(&mut Store, &Swtpm),
 ) {
-    let port = swtpm.port;
-    let swtpm = Arc::new(Mutex::new(swtpm));
-    for n in 0.. {
-        assert!(n < 60, "it never gets through");
-        // The proxy's threads live on, the TPM must not.
-        let killed = Arc::downgrade(&swtpm);
-        let proxy = Proxy::new(
-            port,
-            Box::new(move |number, _| {
-                if let Some(killed) = killed.upgrade().filter(|_| number == n) {
-                    killed.lock().unwrap().kill();
-                }
-                number < n
-            }),
-        );
-        let tpm = Arc::new(Tpm::new(proxy.address()));
-        let result = work(&mut open(&tpm, memory));
-        let through = proxy.commands().len() <= n;
-        let mut swtpm = swtpm.lock().unwrap();
-        swtpm.restart();
-        // Failures that it counts after power failures would add up.
-        swtpm.tool("tpm2_dictionarylockout", &["-c"]);
-        assert_eq!(swtpm.left(), Vec::<String>::new());
-        match result {
-            Ok(()) if through => return,
+    power_cut_at_every_command(
+        swtpm,
+        |tpm| work(&mut open(tpm, memory)),
+        |result, through, swtpm| {
             // What flushes comes last: what was asked for is done by then.
-            Ok(()) => {}
-            Err(error) => {
-                let error = hardware::<()>(Err(error));
-                assert!(
-                    matches!(error, HardwareError::Gone | HardwareError::Missing { .. }),
-                    "{n}: {error:?}"
-                );
+            if result.is_err() {
+                let error = hardware(result);
+                assert!(matches!(error, HardwareError::Gone | HardwareError::Missing { .. }), "{error:?}");
+                assert!(!through);
             }
-        }
-        afterwards(&mut open(&swtpm.tpm(), memory), &swtpm);
-        assert_eq!(swtpm.left(), Vec::<String>::new(), "command {n}");
-    }
+            afterwards(&mut open(&swtpm.tpm(), memory), swtpm);
+        },
+    );
 }
 
 #[test]

@@ -5,8 +5,8 @@
 //!
 //! **PCRs.** By default the slot does not depend on how the computer was started. It can ([`TpmSlot::with_pcrs`]), and is then
 //! locked by whatever changes those registers: an update of the firmware, of the boot loader, of the Secure Boot data base
-//! (PCR 7). A wallet with such a slot needs another one that does not, a passphrase say; after the update
-//! [`Store::rotate`](fwp_store::Store::rotate) fills it anew. What is gained: a thief of the whole computer who starts a system
+//! (PCR 7). A wallet with such a slot needs another one that does not, a passphrase say, by which the slot is removed and added
+//! anew after the update. What is gained: a thief of the whole computer who starts a system
 //! of their own gets nothing.
 
 use crate::problem;
@@ -16,8 +16,8 @@ use fwp_store::slot::{KeySlot, SlotError, SlotKind, WrappingKey};
 use fwp_store::{DataKey, WalletId};
 use std::sync::Arc;
 
-/// A slot that this machine's TPM seals. It opens every such slot of this TPM, whatever its PCRs; those that it fills depend on
-/// those that it was given.
+/// A slot that this machine's TPM seals. It opens every such slot of this TPM, whatever its PCRs; a new one that it fills
+/// depends on those that it was given, one that it fills again on those that it had.
 #[derive(Clone, Debug)]
 pub struct TpmSlot {
     tpm: Arc<Tpm>,
@@ -35,6 +35,13 @@ impl TpmSlot {
     pub fn with_pcrs(self, pcrs: Pcrs) -> Self {
         Self { pcrs, ..self }
     }
+
+    fn fill(&self, wallet: &WalletId, key: &DataKey, pcrs: Pcrs) -> Result<Vec<u8>, SlotError> {
+        let own = WrappingKey::generate()?;
+        let wrapped = own.wrap(self.kind(), wallet, key)?.try_into().map_err(|_| SlotError::Unsound)?;
+        let sealed = self.tpm.seal(own.as_bytes(), pcrs).map_err(problem::of)?;
+        Ok(SealedKey { wrapped, sealed }.encode())
+    }
 }
 
 impl KeySlot for TpmSlot {
@@ -43,10 +50,12 @@ impl KeySlot for TpmSlot {
     }
 
     fn wrap(&self, wallet: &WalletId, key: &DataKey) -> Result<Vec<u8>, SlotError> {
-        let own = WrappingKey::generate()?;
-        let wrapped = own.wrap(self.kind(), wallet, key)?.try_into().map_err(|_| SlotError::Unsound)?;
-        let sealed = self.tpm.seal(own.as_bytes(), self.pcrs).map_err(problem::of)?;
-        Ok(SealedKey { wrapped, sealed }.encode())
+        self.fill(wallet, key, self.pcrs)
+    }
+
+    /// It depends on the same registers as before, in their state of now.
+    fn wrap_again(&self, wallet: &WalletId, key: &DataKey, before: &[u8]) -> Result<Vec<u8>, SlotError> {
+        self.fill(wallet, key, SealedKey::decode(before)?.pcrs())
     }
 
     fn unwrap(&self, wallet: &WalletId, wrapped: &[u8]) -> Result<DataKey, SlotError> {

@@ -83,7 +83,7 @@ impl Vacant {
         let wallet = WalletId::generate()?;
         let data_key = DataKey::generate()?;
         let filled =
-            slots.iter().map(|slot| fill(*slot, &wallet, &data_key)).collect::<Result<Vec<_>, _>>()?;
+            slots.iter().map(|slot| fill(*slot, &wallet, &data_key, None)).collect::<Result<Vec<_>, _>>()?;
         if filled.is_empty() {
             return Err(StoreError::LastSlot);
         }

@@ -13,7 +13,7 @@ use crate::head::{AuditState, Head, SetState};
 use crate::record::{AuditEvent, AuditKind, LedgerRecord, decode_audit_row};
 use crate::seal::{DataKey, Keys};
 use crate::slot::KeySlot;
-use crate::slots::{SlotId, fill};
+use crate::slots::{SlotId, SlotRow, fill};
 use crate::store::Store;
 use crate::table::{SCHEMA_VERSION, Table};
 use crate::verify::{for_each_row, verify};
@@ -76,14 +76,17 @@ impl Store {
         let (mut drivers, mut absent) = (Vec::new(), Vec::new());
         for row in self.slot_rows()? {
             match self.driver_of(&row, at_hand) {
-                Ok(slot) => drivers.push((row.id, slot)),
+                Ok(slot) => drivers.push((row, slot)),
                 Err(error) => absent.push((row.id, row.kind, error)),
             }
         }
         if !absent.is_empty() {
             return Err(StoreError::SlotsNotAtHand { slots: absent });
         }
-        drivers.into_iter().map(|(id, slot)| Ok((id, fill(slot, &self.wallet, key)?))).collect()
+        let filled = |(row, slot): (SlotRow, &dyn KeySlot)| {
+            Ok((row.id, fill(slot, &self.wallet, key, Some(&row.wrapped))?))
+        };
+        drivers.into_iter().map(filled).collect()
     }
 
     fn seal_all_under(

@@ -91,7 +91,7 @@ impl Store {
         if self.slots()?.len() >= MAX_SLOTS {
             return Err(StoreError::TooManySlots { most: MAX_SLOTS });
         }
-        let stored = fill(slot, &self.wallet, &self.data_key)?;
+        let stored = fill(slot, &self.wallet, &self.data_key, None)?;
         let event = AuditEvent::new(at_unix_ms, AuditKind::SlotAdded).reason(&slot.kind().to_string());
         self.write(Durability::Durable, |writer| {
             let row = writer.next_row(Table::Slot);
@@ -170,11 +170,19 @@ impl Store {
 }
 
 /// What stands in a slot's row: the kind's number, then what the slot wants. Nothing is stored that does not give the key
-/// back.
-pub(crate) fn fill(slot: &dyn KeySlot, wallet: &WalletId, key: &DataKey) -> Result<Vec<u8>, StoreError> {
+/// back. `before` is what stood there.
+pub(crate) fn fill(
+    slot: &dyn KeySlot,
+    wallet: &WalletId,
+    key: &DataKey,
+    before: Option<&[u8]>,
+) -> Result<Vec<u8>, StoreError> {
     let kind = slot.kind();
     let wrap = || {
-        let wrapped = slot.wrap(wallet, key)?;
+        let wrapped = match before {
+            None => slot.wrap(wallet, key)?,
+            Some(before) => slot.wrap_again(wallet, key, before)?,
+        };
         if wrapped.len() > MAX_WRAPPED_BYTES {
             return Err(SlotError::TooLong { bytes: wrapped.len() });
         }

@@ -7,6 +7,8 @@
     reason = "what fails here fails the test"
 )]
 
+pub mod proxy;
+
 use ctap_tpm::{Tpm, TpmAddress};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;

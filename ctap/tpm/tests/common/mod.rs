@@ -1,8 +1,6 @@
 //! A TPM of the test's own, what stays of a wallet when its program ends, and tpm2-tools to look from outside.
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "each test program uses its part")]
 
-pub mod proxy;
-
 use ctap_authenticator::software::{Durability, StateStorage, StorageError};
 use ctap_authenticator::{Authenticator, Os, PlatformDevice, Presence, UserPresence};
 use ctap_core::transport::{CancelToken, Device, KeepaliveStatus};

@@ -10,6 +10,8 @@ pub enum AuthenticatorState {
     Tpm = 2,
     /// The TPM's attestation key and its certificates: nothing secret.
     TpmAttestation = 3,
+    /// What the keys in this computer authorized of late, for the wallet's limits. It outlives cards and resets.
+    Spending = 4,
 }
 
 impl AuthenticatorState {

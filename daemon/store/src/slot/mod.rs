@@ -62,6 +62,15 @@ pub trait KeySlot {
     /// [`SlotError`].
     fn unwrap(&self, wallet: &WalletId, wrapped: &[u8]) -> Result<DataKey, SlotError>;
 
+    /// Wraps `key` in place of `before`, which [`KeySlot::wrap`] returned once and this driver unwraps: on the terms that
+    /// `before` has, where a driver can have several.
+    ///
+    /// # Errors
+    /// [`SlotError`].
+    fn wrap_again(&self, wallet: &WalletId, key: &DataKey, _before: &[u8]) -> Result<Vec<u8>, SlotError> {
+        self.wrap(wallet, key)
+    }
+
     /// Deletes what the slot keeps outside of the store for `wallet`, if it keeps anything of its own there. To be called after
     /// its last slot was removed ([`crate::Store::remove_slot`]); what it once wrapped is not opened by it any more, in no
     /// copy.

@@ -47,7 +47,7 @@ pub enum TpmProblem {
     ClearedOrReplaced,
     /// The computer was started in another way: other firmware, other settings, another boot loader.
     #[error(
-        "the computer was not started as it was when this slot was made (PCR {}): open the wallet with another slot and fill this one anew (fwpctl keys rotate)",
+        "the computer was not started as it was when this slot was made (PCR {}): open the wallet with another slot, remove this one and add it anew",
         list(pcrs)
     )]
     PcrsChanged {

@@ -1,7 +1,7 @@
 //! The wires between a program and the TPM: a sniffer that records everything, and may cut them.
 
-use super::{address, free_ports};
-use ctap_tpm::TpmAddress;
+use crate::{Swtpm, address, free_ports};
+use ctap_tpm::{Tpm, TpmAddress};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -21,6 +21,7 @@ struct Record {
     bytes: Vec<u8>,
 }
 
+/// Wires to an swtpm. They record what passes.
 pub struct Proxy {
     port: u16,
     record: Arc<Mutex<Record>>,
@@ -56,10 +57,12 @@ impl Proxy {
         Self { port: own, record }
     }
 
+    /// Wires that are never cut.
     pub fn sniffer(port: u16) -> Self {
         Self::new(port, Box::new(|_, _| true))
     }
 
+    /// Where a program finds the TPM at their other end.
     pub fn address(&self) -> TpmAddress {
         address(self.port)
     }
@@ -69,6 +72,7 @@ impl Proxy {
         self.record.lock().unwrap().commands.clone()
     }
 
+    /// Forgets what passed.
     pub fn forget(&self) {
         *self.record.lock().unwrap() = Record::default();
     }
@@ -127,5 +131,42 @@ fn copy_both(program: TcpStream, tpm: TcpStream) {
             let _gone = std::io::copy(&mut from, &mut to);
             let _gone = to.shutdown(Shutdown::Both);
         });
+    }
+}
+
+/// Does `work` again and again, and cuts the power (kill -9) at its first, second, ... command until it gets through. Each time
+/// the power is back, `afterwards` gets what came of it, and whether it got through.
+pub fn power_cut_at_every_command<T>(
+    swtpm: Swtpm,
+    mut work: impl FnMut(&Arc<Tpm>) -> T,
+    mut afterwards: impl FnMut(T, bool, &Swtpm),
+) {
+    let port = swtpm.port;
+    let swtpm = Arc::new(Mutex::new(swtpm));
+    for n in 0.. {
+        assert!(n < 60, "it never gets through");
+        // The proxy's threads live on, the TPM must not.
+        let killed = Arc::downgrade(&swtpm);
+        let proxy = Proxy::new(
+            port,
+            Box::new(move |number, _| {
+                if let Some(killed) = killed.upgrade().filter(|_| number == n) {
+                    killed.lock().unwrap().kill();
+                }
+                number < n
+            }),
+        );
+        let result = work(&Arc::new(Tpm::new(proxy.address())));
+        let through = proxy.commands().len() <= n;
+        let mut swtpm = swtpm.lock().unwrap();
+        swtpm.restart();
+        // Failures that it counts after power failures would add up.
+        swtpm.tool("tpm2_dictionarylockout", &["-c"]);
+        assert_eq!(swtpm.left(), Vec::<String>::new());
+        afterwards(result, through, &swtpm);
+        assert_eq!(swtpm.left(), Vec::<String>::new(), "command {n}");
+        if through {
+            return;
+        }
     }
 }
