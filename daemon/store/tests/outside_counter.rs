@@ -1,5 +1,5 @@
 //! What a store and its outside counter say of each other, with a counter that does what no real one does on demand. The
-//! real ones: `secret_service.rs`, `tpm.rs`.
+//! real ones: `secret_service.rs`, and the TPM's with its driver in `fwp-store-tpm`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
