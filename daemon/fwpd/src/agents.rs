@@ -9,8 +9,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use fwp_dbus::interfaces::AGENT;
-use fwp_dbus::types::{AgentOptions, ConsentDetails, StatusDetails};
-use fwp_dbus::{Error, ErrorName};
+use fwp_dbus::pin_box::PromptKey;
+use fwp_dbus::types::{AgentOptions, ConsentDetails, PassphraseRequest, StatusDetails};
+use fwp_dbus::{Error, ErrorName, Passphrase};
 use fwp_wallet::agent::{self as policy, AgentKind, Registration};
 use zbus::message::Flags;
 use zbus::names::OwnedUniqueName;
@@ -273,6 +274,26 @@ impl Agent {
             Ok(false) => Err(Unanswered::Declined.into_error()),
             Err(unanswered) => Err(unanswered.into_error()),
         }
+    }
+
+    /// Asks for a passphrase, sealed to a key made for this one prompt.
+    ///
+    /// # Errors
+    /// The contract's error for whatever came instead of one.
+    pub(crate) async fn passphrase(
+        &self,
+        request: &PassphraseRequest,
+        interrupts: &mut Interrupts,
+    ) -> Result<Passphrase, Error> {
+        let key =
+            PromptKey::generate().map_err(|error| Error::new(ErrorName::Internal, error.to_string()))?;
+        let public_key = key.public_key();
+        let question = (request, public_key.as_slice());
+        let sealed: Vec<u8> = self
+            .ask("RequestPassphrase", &question, Some(self.prompt_deadline()), interrupts)
+            .await
+            .map_err(Unanswered::into_error)?;
+        key.open_passphrase(&sealed).map_err(|error| Error::new(ErrorName::NoAgent, error.to_string()))
     }
 
     /// Tells how it goes on; no answer is waited for.

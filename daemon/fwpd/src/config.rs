@@ -2,8 +2,11 @@
 //!
 //! ```toml
 //! claim-origin = "any"          # who may name a payee host: "any" caller with a wallet, or "none"
-//! key-slot = "keyring"          # what guards a new wallet's key on a session's bus: the desktop's "keyring" (a file where
-//!                               # there is none), or a "file" that only its owner can read, in any case
+//! key-slot = "best"             # what guards a new wallet's key: the desktop's "keyring" (on a session's bus), a "credential"
+//!                               # of systemd, the "tpm", or a "file" that only its owner can read; "best": the first of these
+//!                               # that is there
+//! roll-back = "best"            # what notices that an old copy of a wallet was put back: a counter in the "tpm", or one in the
+//!                               # "keyring"; "best": the TPM's, else the keyring's where that guards the wallet; or "none"
 //!
 //! [deadlines]                   # seconds
 //! prompt = 300                  # for the user to answer a prompt
@@ -22,14 +25,25 @@
 //! seats = "logind"              # on the system's bus, who may use security keys: as "logind" tells, the user who is active
 //!                               # on the seat where they are plugged in; or "ignore", every user, for machines without logind
 //!
+//! [platform-keys]               # most that keys in this computer may pay, since they have no touch: "unlimited", or digits ("0": nothing)
+//! payment = "1000"              # for one payment, in units of its currency; where those are worth little, a round multiple of
+//!                               # it (200 times for JPY: `fwp_wallet::limits`)
+//! day = "2000"                  # within 24 hours, likewise, for each currency by itself
+//! payments-per-hour = 10        # in all currencies together; or "unlimited"
+//!                               # What is set in [platform-keys.currencies.JPY], payment or day, goes for that currency, exactly so.
+//!
 //! [tpm]
 //! address = "device:/dev/tpmrm0" # where the TPM is, as tpm2-tools write it; or "none": it is not used
 //! ```
 
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ctap_tpm::TpmAddress;
+use fwp::{Amount, Currency};
+use fwp_wallet::limits::{self, CurrencyLimits, Most};
+use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
 /// What can be set.
@@ -38,8 +52,10 @@ use serde::{Deserialize, Deserializer};
 pub struct Config {
     /// Who may name a payee host.
     pub claim_origin: ClaimOrigin,
-    /// What guards a new wallet's key on a session's bus.
+    /// What guards a new wallet's key.
     pub key_slot: KeySlotChoice,
+    /// What notices that an old copy of a wallet was put back.
+    pub roll_back: RollBackChoice,
     /// How long things may take.
     pub deadlines: Deadlines,
     /// What the wallet insists on.
@@ -48,8 +64,28 @@ pub struct Config {
     pub limits: Limits,
     /// Security keys.
     pub keys: Keys,
+    /// What keys in this computer may pay.
+    pub platform_keys: PlatformKeys,
     /// The machine's TPM.
     pub tpm: TpmSettings,
+}
+
+/// What keys in this computer may pay: [`Limits`](limits::Limits).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub struct PlatformKeys {
+    /// For one payment.
+    #[serde(deserialize_with = "most")]
+    pub payment: Most,
+    /// Within 24 hours.
+    #[serde(deserialize_with = "most")]
+    pub day: Most,
+    /// Payments within an hour.
+    #[serde(deserialize_with = "number")]
+    pub payments_per_hour: Option<u32>,
+    /// What is set for one currency alone.
+    #[serde(deserialize_with = "currencies")]
+    pub currencies: HashMap<Currency, CurrencyLimits>,
 }
 
 /// The machine's TPM.
@@ -91,15 +127,36 @@ pub enum ClaimOrigin {
     None,
 }
 
-/// What guards a new wallet's key on a session's bus. On the system's bus it is a file.
+/// What guards a new wallet's key. What is named and isn't there makes no wallet, rather than one that is guarded otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum KeySlotChoice {
-    /// The desktop's keyring; a file where there is none.
+    /// The keyring (on a session's bus), else a credential of systemd, else the TPM, else a file.
     #[default]
+    Best,
+    /// The desktop's keyring.
     Keyring,
+    /// A credential of systemd.
+    Credential,
+    /// The TPM.
+    Tpm,
     /// A file that only its owner can read.
     File,
+}
+
+/// What notices that an old copy of a wallet was put back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RollBackChoice {
+    /// The TPM's counter, else the keyring's where the keyring guards the wallet.
+    #[default]
+    Best,
+    /// The TPM's counter.
+    Tpm,
+    /// The keyring's counter.
+    Keyring,
+    /// Nothing.
+    None,
 }
 
 /// How long things may take.
@@ -159,6 +216,21 @@ impl Default for Policy {
 impl Default for Limits {
     fn default() -> Self {
         Self { payments: 16, enrollments: 4 }
+    }
+}
+
+impl Default for PlatformKeys {
+    fn default() -> Self {
+        let limits::Limits { payment, day, payments_per_hour, currencies } = limits::Limits::default();
+        Self { payment, day, payments_per_hour, currencies }
+    }
+}
+
+impl PlatformKeys {
+    /// The limits.
+    pub fn limits(&self) -> limits::Limits {
+        let Self { payment, day, payments_per_hour, currencies } = self.clone();
+        limits::Limits { payment, day, payments_per_hour, currencies }
     }
 }
 
@@ -228,7 +300,52 @@ fn tpm_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<TpmA
     if text == "none" {
         return Ok(None);
     }
-    text.parse().map(Some).map_err(|error| serde::de::Error::custom(format!("address: {error}, or none")))
+    text.parse().map(Some).map_err(|error| D::Error::custom(format!("address: {error}, or none")))
+}
+
+/// The word for no limit.
+const UNLIMITED: &str = "unlimited";
+
+fn most<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Most, D::Error> {
+    match String::deserialize(deserializer)?.as_str() {
+        UNLIMITED => Ok(Most::Unlimited),
+        text => Amount::parse(text)
+            .map(Most::UpTo)
+            .map_err(|error| D::Error::custom(format!("{error}; or \"{UNLIMITED}\""))),
+    }
+}
+
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "a number from 0 on, or \"unlimited\"")]
+    enum Number {
+        Limited(u32),
+        Word(String),
+    }
+    match Number::deserialize(deserializer)? {
+        Number::Limited(number) => Ok(Some(number)),
+        Number::Word(word) if word == UNLIMITED => Ok(None),
+        Number::Word(word) => Err(D::Error::custom(format!("{word:?} is no number, nor \"{UNLIMITED}\""))),
+    }
+}
+
+fn currencies<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<HashMap<Currency, CurrencyLimits>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Settings {
+        payment: Option<Setting>,
+        day: Option<Setting>,
+    }
+    #[derive(Deserialize)]
+    struct Setting(#[serde(deserialize_with = "most")] Most);
+    let of = |(name, settings): (String, Settings)| {
+        let currency = Currency::parse(&name).map_err(|error| D::Error::custom(format!("{name}: {error}")))?;
+        let most = |setting: Option<Setting>| setting.map(|Setting(most)| most);
+        Ok((currency, CurrencyLimits { payment: most(settings.payment), day: most(settings.day) }))
+    };
+    BTreeMap::<String, Settings>::deserialize(deserializer)?.into_iter().map(of).collect()
 }
 
 #[cfg(test)]
@@ -256,6 +373,20 @@ mod tests {
     }
 
     #[test]
+    fn limits_of_keys_in_this_computer_can_be_set_for_all_currencies_and_for_one() {
+        let text = "[platform-keys]\npayment = \"unlimited\"\npayments-per-hour = \"unlimited\"\n\
+                    [platform-keys.currencies.JPY]\nday = \"150000\"\n\
+                    [platform-keys.currencies.USD]\nday = \"unlimited\"\npayment = \"0\"";
+        let limits = toml::from_str::<Config>(text).unwrap().platform_keys.limits();
+        assert_eq!((&limits.payment, limits.payments_per_hour), (&Most::Unlimited, None));
+        assert_eq!(limits.day, limits::Limits::default().day);
+        let up_to = |text| Some(Most::UpTo(Amount::parse(text).unwrap()));
+        let of = |name| limits.currencies[&Currency::parse(name).unwrap()].clone();
+        assert_eq!(of("JPY"), CurrencyLimits { payment: None, day: up_to("150000") });
+        assert_eq!(of("USD"), CurrencyLimits { payment: up_to("0"), day: Some(Most::Unlimited) });
+    }
+
+    #[test]
     fn mistakes_are_refused_naming_the_setting() {
         for (text, named) in [
             ("deadline = 3", "deadline"),
@@ -263,8 +394,14 @@ mod tests {
             ("[limits]\npayments = -1", "payments"),
             ("claim-origin = \"all\"", "claim-origin"),
             ("key-slot = \"usb\"", "key-slot"),
+            ("roll-back = \"yes\"", "roll-back"),
             ("[keys]\nseats = \"all\"", "seats"),
             ("[tpm]\naddress = \"/dev/tpm0\"", "address"),
+            ("[platform-keys]\nday = \"-1\"", "day"),
+            ("[platform-keys]\npayments-per-hour = -1", "payments-per-hour"),
+            ("[platform-keys]\npayments-per-hour = \"many\"", "payments-per-hour"),
+            ("[platform-keys.currencies.yen]\nday = \"1\"", "yen"),
+            ("[platform-keys.currencies.JPY]\nweek = \"1\"", "week"),
         ] {
             let error = toml::from_str::<Config>(text).unwrap_err().to_string();
             assert!(error.contains(named), "{error}");

@@ -6,8 +6,12 @@ use std::time::Duration;
 
 use fwp_dbus::{Error, ErrorName};
 use fwp_wallet::{Desk, DeskRefusal};
+use tokio::sync::Notify;
 
 use crate::clock;
+
+/// How often it is looked whether a pause is over.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Who may put something before the user.
 #[derive(Debug, Clone)]
@@ -17,6 +21,8 @@ pub(crate) struct Floor(Rc<Inner>);
 struct Inner {
     desk: RefCell<Desk<u64>>,
     next: Cell<u64>,
+    /// Told when a turn ends.
+    left: Notify,
     cool_down_ms: u64,
 }
 
@@ -31,7 +37,7 @@ impl Floor {
     /// A free floor, with this pause after a no.
     pub(crate) fn new(cool_down: Duration) -> Self {
         let cool_down_ms = clock::millis(cool_down);
-        Self(Rc::new(Inner { desk: RefCell::default(), next: Cell::new(0), cool_down_ms }))
+        Self(Rc::new(Inner { desk: RefCell::default(), next: Cell::new(0), left: Notify::new(), cool_down_ms }))
     }
 
     /// Takes the floor.
@@ -49,6 +55,18 @@ impl Floor {
             Error::new(name, refusal.to_string())
         })?;
         Ok(Turn { floor: Rc::clone(&self.0), number })
+    }
+
+    /// Takes the floor as soon as it is free; a pause after a no is waited for.
+    pub(crate) async fn take_when_free(&self) -> Turn {
+        loop {
+            let left = self.0.left.notified();
+            match self.take() {
+                Ok(turn) => return turn,
+                Err(error) if error.name == ErrorName::Busy => left.await,
+                Err(_) => tokio::time::sleep(PAUSE).await,
+            }
+        }
     }
 
     /// Whether something is before the user.
@@ -75,6 +93,7 @@ impl Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         self.floor.desk.borrow_mut().leave(&self.number);
+        self.floor.left.notify_waiters();
     }
 }
 
@@ -95,6 +114,18 @@ mod tests {
         drop(turn);
         assert!(!floor.is_taken());
         floor.take().unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_the_floor_has_it_after_the_turn_before() {
+        let floor = Floor::new(Duration::from_millis(50));
+        let turn = floor.take().unwrap();
+        let waits = floor.take_when_free();
+        tokio::pin!(waits);
+        assert!(tokio::time::timeout(Duration::from_millis(20), &mut waits).await.is_err());
+        turn.end(&Err::<(), _>(Error::new(ErrorName::Declined, "")));
+        let _turn = waits.await;
+        assert_eq!(name(floor.take()), Some(ErrorName::Busy));
     }
 
     #[test]

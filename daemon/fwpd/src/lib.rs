@@ -9,17 +9,20 @@
 //! | `router`, `objects`, `call` | from a call to the object, as far as its caller may know of it; standard interfaces |
 //! | `wallets`, `vault`, `holdings` | the users' wallets; a user's store, opened when it is needed; cards and ledger in memory |
 //! | `wallet_object` | `Wallet1` |
+//! | `store_object`, [`backup`] | `Store1`: key slots, locking; copies of all cards |
 //! | `payments` | `Payment1`: the life of a payment |
 //! | `enrollments` | `Enrollment1`: consent, key, attestation, cards |
 //! | `credentials` | `Credential1`: cards |
 //! | `authenticators`, `ceremonies` | `Authenticator1`: this computer and security keys; ceremonies on a thread of their own, PINs through the agent |
 //! | `seats` | whose security keys these are |
 //! | `agents`, `floor`, `interrupts` | who asks the user, one thing at a time, and how that is withdrawn |
+//! | `hardening` | no core dumps |
 //! | `config`, `context`, `clock`, `platform`, `tokens` | settings and surroundings |
 #![forbid(unsafe_code)]
 
 mod agents;
 mod authenticators;
+pub mod backup;
 mod bus;
 mod call;
 mod callers;
@@ -30,6 +33,7 @@ mod context;
 mod credentials;
 mod enrollments;
 mod floor;
+mod hardening;
 mod holdings;
 mod interrupts;
 mod objects;
@@ -37,6 +41,7 @@ mod payments;
 mod platform;
 mod router;
 mod seats;
+mod store_object;
 mod tokens;
 mod vault;
 mod wallet_object;
@@ -75,6 +80,9 @@ pub enum RunError {
         /// Why.
         source: std::io::Error,
     },
+    /// Core dumps can't be switched off.
+    #[error("core dumps can't be switched off: {0}")]
+    Hardening(std::io::Error),
     /// The event loop can't be set up.
     #[error("event loop: {0}")]
     Runtime(std::io::Error),
@@ -94,6 +102,8 @@ pub enum RunError {
 /// # Errors
 /// [`RunError`].
 pub fn run(options: Options) -> Result<(), RunError> {
+    // Before there is anything to keep secret.
+    hardening::harden().map_err(RunError::Hardening)?;
     let config = match &options.config {
         Some(path) => config::Config::read(path)?,
         None => config::Config::default(),

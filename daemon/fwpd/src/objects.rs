@@ -98,6 +98,44 @@ pub(crate) async fn dispatch<O: Object>(object: &O, call: &Call) -> Result<Messa
     }
 }
 
+/// Answers a call to an object with two interfaces of the contract.
+///
+/// # Errors
+/// [`Failure`].
+pub(crate) async fn dispatch_both<A: Object, B: Object>(
+    first: &A,
+    second: &B,
+    call: &Call,
+) -> Result<Message, Failure> {
+    let header = call.message.header();
+    let member = header.member().map(|member| member.as_str()).ok_or(Failure::UnknownMethod)?;
+    match header.interface().map(|interface| interface.as_str()) {
+        Some(interface) if interface == B::INTERFACE.name => second.call(member, call).await,
+        Some(PROPERTIES) if properties_of(member, call)? == B::INTERFACE.name => {
+            properties(second, member, call)
+        }
+        Some(INTROSPECTABLE) if member == "Introspect" => {
+            let both = format!("{}\n{}\n", A::INTERFACE.element(), B::INTERFACE.element());
+            call.reply(&document(&format!("{STANDARD}{STANDARD_PROPERTIES}{both}"), &[]))
+        }
+        None => match first.call(member, call).await {
+            Err(Failure::UnknownMethod) => second.call(member, call).await,
+            answer => answer,
+        },
+        Some(_) => dispatch(first, call).await,
+    }
+}
+
+/// The interface whose properties are asked for.
+fn properties_of(member: &str, call: &Call) -> Result<String, Failure> {
+    match member {
+        "Get" => call.args::<(String, String)>().map(|(interface, _)| interface),
+        "GetAll" => call.args::<String>(),
+        "Set" => call.args::<(String, String, OwnedVariant)>().map(|(interface, ..)| interface),
+        _ => Err(Failure::UnknownMethod),
+    }
+}
+
 /// Answers a call to a path between the root and the objects. What is below `/io/github/fwpd` other than the wallet is
 /// told by List methods alone, to whom it belongs.
 ///

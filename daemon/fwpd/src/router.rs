@@ -9,8 +9,9 @@ use crate::authenticators::{AuthenticatorObject, Which};
 use crate::call::{Call, Failure};
 use crate::credentials::{self, CredentialObject};
 use crate::enrollments::EnrollmentObject;
-use crate::objects::{dispatch, dispatch_parent};
+use crate::objects::{dispatch, dispatch_both, dispatch_parent};
 use crate::payments::PaymentObject;
+use crate::store_object::StoreObject;
 use crate::wallet_object::WalletObject;
 use crate::wallets::Wallets;
 
@@ -23,7 +24,7 @@ pub(crate) async fn answer(wallets: &Wallets, call: &Call) -> Result<Message, Fa
     let path = header.path().map(|path| path.as_str()).ok_or(Failure::UnknownObject)?;
     let wallet = wallets.of(call.caller.uid)?;
     if path == WALLET_PATH {
-        return dispatch(&WalletObject(wallet), call).await;
+        return dispatch_both(&WalletObject(Rc::clone(&wallet)), &StoreObject(wallet), call).await;
     }
     if let Some(payment) = wallet.payments.find(path, &call.caller) {
         return dispatch(&PaymentObject::new(Rc::clone(&wallet), payment), call).await;

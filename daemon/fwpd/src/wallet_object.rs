@@ -7,7 +7,7 @@ use fwp_dbus::types::{
     AgentOptions, EnrollmentOptions, HistoryEntry, HistoryOptions, PaymentOptions, WalletStatus,
 };
 use fwp_dbus::{Error, ErrorName};
-use fwp_store::RollBack;
+use fwp_store::{RollBack, Store};
 use fwp_store::record::{HistoryId, HistoryRecord};
 use zbus::{Message, OwnedObjectPath};
 
@@ -125,9 +125,10 @@ impl WalletObject {
         let agent = wallet.agents.present();
         let store = wallet
             .vault
-            .read(|store| store.map(|store| Ok((store.slots()?, store.roll_back()))).transpose())
+            .read(|store| store.map(|store| Ok((store.slots()?, Detection::of(store)))).transpose())
             .await;
         let keys = authenticators::transports(wallet).await;
+        let tpm = authenticators::tpm_status(&wallet.context).await;
         let mut status = WalletStatus {
             time: clock::time_text(clock::now_ms()),
             bus: wallet.context.bus.as_str().to_owned(),
@@ -143,26 +144,47 @@ impl WalletObject {
             nfc_problem: keys.nfc,
             keys: readiness(keys.plugs.is_none(), "allowed", "not-allowed"),
             keys_problem: keys.plugs,
+            tpm: tpm.state,
+            tpm_problem: tpm.problem,
+            tpm_advice: tpm.advice,
             ..WalletStatus::default()
         };
         match store {
             Ok(None) => status.store = "new".to_owned(),
-            Ok(Some((slots, roll_back))) => {
+            Ok(Some((slots, detection))) => {
                 status.store = "open".to_owned();
                 let kinds: Vec<_> = slots.iter().map(|(_, kind)| kind.to_string()).collect();
                 status.key_slot = Some(kinds.join(", "));
-                status.rollback_detection = Some(match roll_back {
-                    RollBack::Excluded => "outside counter".to_owned(),
-                    RollBack::NotDetectedHere => "not-detected-here".to_owned(),
-                });
+                status.rollback_detection = Some(detection.by);
+                status.rollback_problem = detection.problem;
             }
             Err(Error { name, message }) => {
-                let locked = name == ErrorName::StoreLocked;
-                status.store = if locked { "locked" } else { "unusable" }.to_owned();
+                let store = match name {
+                    ErrorName::StoreLocked => "locked",
+                    ErrorName::StoreRolledBack => "rolled-back",
+                    _ => "unusable",
+                };
+                status.store = store.to_owned();
                 status.store_reason = Some(message);
             }
         }
         status
+    }
+}
+
+/// What notices that an old copy of the store was put back.
+struct Detection {
+    by: String,
+    problem: Option<String>,
+}
+
+impl Detection {
+    fn of(store: &Store) -> Self {
+        let by = match (store.roll_back(), store.counter_kind()) {
+            (RollBack::Excluded, Some(kind)) => format!("a counter in the {kind}"),
+            _ => "not-detected-here".to_owned(),
+        };
+        Self { by, problem: store.counter_problem().map(ToString::to_string) }
     }
 }
 

@@ -1,24 +1,27 @@
 //! A user's store, opened when it is first needed, made when there is first something to keep. Everything that waits for
-//! the disk or for a keyring runs on another thread than the bus.
+//! the disk, for a keyring or for a TPM runs on another thread than the bus.
 //!
 //! Whoever comes first has the store first, and only who has it takes a thread: so what is committed later is newer, and
 //! calls that wait for a locked keyring cost no threads.
+//!
+//! * [`guards`](Guards): which key slots and counters there are here. `refusal`: what a failing store means to a caller.
+
+mod guards;
+mod refusal;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use fwp_dbus::{Error, ErrorName};
-use fwp_store::slot::{KeyFile, KeySlot, SecretServiceSlot, SlotError};
+use fwp_store::slot::{KeySlot, Passphrase, SlotKind};
 use fwp_store::{Found, Store, StoreError};
+use fwp_store_tpm::Pcrs;
 use tokio::sync::Mutex;
 
 use crate::clock;
-use crate::config::KeySlotChoice;
-use crate::context::Bus;
 
-/// How long the keyring may take; a prompt of its own may wait for the user. Below the 25 s that callers usually wait.
-const KEYRING_DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) use guards::Guards;
+pub(crate) use refusal::{refusal, slot_refusal};
 
 /// A user's store.
 #[derive(Debug, Clone)]
@@ -27,17 +30,18 @@ pub(crate) struct Vault(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     directory: PathBuf,
-    key_file: PathBuf,
-    bus: Bus,
-    key_slot: KeySlotChoice,
+    guards: Guards,
     /// A thread that panicked has left a transaction that SQLite rolls back, or a store that says it is broken.
     open: Arc<Mutex<Option<Store>>>,
 }
 
+/// Recovery passphrases that the user typed.
+pub(crate) type Typed = Vec<Arc<Passphrase>>;
+
 impl Vault {
-    /// The store in `directory`; a key file, where one is used, is `key_file`. A new one is guarded by `key_slot`.
-    pub(crate) fn new(directory: PathBuf, key_file: PathBuf, bus: Bus, key_slot: KeySlotChoice) -> Self {
-        Self(Arc::new(Inner { directory, key_file, bus, key_slot, open: Arc::default() }))
+    /// The store in `directory`, guarded by what `guards` have.
+    pub(crate) fn new(directory: PathBuf, guards: Guards) -> Self {
+        Self(Arc::new(Inner { directory, guards, open: Arc::default() }))
     }
 
     /// Reads; `None` where nothing was ever stored.
@@ -110,6 +114,73 @@ impl Vault {
         self.0.open_existing(&mut open).and_then(|()| reader(open.as_ref())).map_err(|error| refusal(&error))
     }
 
+    /// Works on the store with every slot that is at hand, the passphrases that were `typed` among them. `None` where nothing was ever stored; what the work itself fails with is told apart from
+    /// a store that can't be opened.
+    ///
+    /// # Errors
+    /// `StoreLocked`, `StoreRolledBack`, `StoreUnusable`.
+    pub(crate) async fn with_slots<R: Send + 'static>(
+        &self,
+        typed: Typed,
+        work: impl FnOnce(&mut Store, &[&dyn KeySlot]) -> Result<R, StoreError> + Send + 'static,
+    ) -> Result<Option<Result<R, StoreError>>, Error> {
+        self.elsewhere(move |inner, open| {
+            inner.open_existing(open)?;
+            let Some(store) = &mut *open else { return Ok(None) };
+            let own = inner.guards.at_hand();
+            let result = work(store, &all(&own, &typed));
+            if matches!(result, Err(StoreError::Broken)) {
+                *open = None;
+            }
+            Ok(Some(result))
+        })
+        .await
+    }
+
+    /// The slot of this kind that is at hand; in the TPM, for these PCRs.
+    ///
+    /// # Errors
+    /// `SlotUnusable`: why there is none, and what to do.
+    pub(crate) fn slot(&self, kind: SlotKind, pcrs: Option<Pcrs>) -> Result<guards::Slot, Error> {
+        self.0
+            .guards
+            .slot(kind, pcrs)
+            .map_err(|error| Error::new(ErrorName::SlotUnusable, format!("{kind}: {error}")))
+    }
+
+    /// Opens the store, if there is one and it isn't open: whether there is one.
+    ///
+    /// # Errors
+    /// What the store itself says, or `Internal`.
+    pub(crate) async fn unlock(
+        &self,
+        typed: Typed,
+        accepted_at: Option<i64>,
+    ) -> Result<Result<bool, StoreError>, Error> {
+        self.elsewhere(move |inner, open| {
+            if open.is_none() && inner.has_store() {
+                match inner.unlock(&typed, accepted_at) {
+                    Ok(store) => *open = store,
+                    Err(error) => return Ok(Err(error)),
+                }
+            }
+            Ok(Ok(open.is_some()))
+        })
+        .await
+    }
+
+    /// Closes the store and forgets its key. Who comes after this opens it anew.
+    pub(crate) async fn lock(&self) {
+        // Closing may carry SQLite's log over.
+        let closed = self.elsewhere(|_, open| {
+            drop(open.take());
+            Ok(())
+        });
+        if let Err(error) = closed.await {
+            tracing::error!(%error, "the store did not close as it should");
+        }
+    }
+
     async fn elsewhere<R: Send + 'static>(
         &self,
         work: impl FnOnce(&Inner, &mut Option<Store>) -> Result<R, StoreError> + Send + 'static,
@@ -132,19 +203,46 @@ impl Inner {
     }
 
     fn open_existing(&self, open: &mut Option<Store>) -> Result<(), StoreError> {
-        if open.is_some() || !self.has_store() {
-            return Ok(());
-        }
-        if let Found::Wallet(locked) = fwp_store::open(&self.directory)? {
-            let (keyring, key_file) =
-                (SecretServiceSlot::new(KEYRING_DEADLINE), KeyFile::new(&self.key_file));
-            let slots: &[&dyn KeySlot] = match self.bus {
-                Bus::Session => &[&key_file, &keyring],
-                Bus::System => &[&key_file],
-            };
-            *open = Some(locked.unlock(slots, None).map_err(|refusal| refusal.error)?);
+        if open.is_none() && self.has_store() {
+            *open = self.unlock(&[], None)?;
         }
         Ok(())
+    }
+
+    /// Opens the store with what is at hand and what was `typed`, and asks the counter outside. `accepted_at`: the user said at
+    /// that time that this copy is meant, whatever the counter says.
+    fn unlock(&self, typed: &[Arc<Passphrase>], accepted_at: Option<i64>) -> Result<Option<Store>, StoreError> {
+        let own = self.guards.at_hand();
+        let slots = all(&own, typed);
+        let locked = || match fwp_store::open(&self.directory)? {
+            Found::Wallet(locked) => Ok::<_, StoreError>(Some(locked)),
+            Found::Nothing(_) => Ok(None),
+        };
+        let Some(found) = locked()? else { return Ok(None) };
+        // Which counter is asked depends on what the store says of it.
+        let mut store = found.unlock(&slots, None).map_err(|refusal| refusal.error)?;
+        let Some(counter) = self.guards.counter_of(&store) else { return Ok(Some(store)) };
+        let refused = match store.attach_counter(counter.open()) {
+            Ok(()) => return Ok(Some(store)),
+            Err(error) => error,
+        };
+        let is_against_it = matches!(
+            refused,
+            StoreError::RolledBack { .. } | StoreError::CounterLost { .. } | StoreError::Counter(_)
+        );
+        drop(store);
+        let Some(found) = (match (is_against_it, accepted_at) {
+            (true, None) => return Err(refused),
+            _ => locked()?,
+        }) else {
+            return Ok(None);
+        };
+        let opened = match accepted_at {
+            Some(at) => found.unlock_as_newest(&slots, counter.open(), at),
+            // What can't be written is no reason to keep the store shut; it says so itself.
+            None => found.unlock(&slots, Some(counter.open())),
+        };
+        opened.map(Some).map_err(|refusal| refusal.error)
     }
 
     fn write<R>(
@@ -164,47 +262,47 @@ impl Inner {
         result
     }
 
-    /// On a session's bus the desktop's keyring guards the key; where there is none, and on the system's bus, a file does.
+    /// A new store, guarded by the first slot that is there.
     fn create(&self) -> Result<Store, StoreError> {
-        if self.bus == Bus::Session && self.key_slot == KeySlotChoice::Keyring {
-            let keyring = SecretServiceSlot::new(KEYRING_DEADLINE);
-            match self.create_with(&keyring) {
-                // Only where there is none; one that is locked is worth waiting for.
-                Err(StoreError::Slot {
-                    source: source @ (SlotError::NoService(_) | SlotError::Missing(_)),
-                    ..
-                }) => {
-                    tracing::warn!(%source, "no keyring guards the wallet's key: it stands in a file");
-                }
-                created_or_failed => return created_or_failed,
-            }
+        let mut store = self.create_with(&self.guards.for_new()?)?;
+        if let Some(counter) = self.guards.counter_of(&store)
+            && let Err(error) = store.attach_counter(counter.open())
+        {
+            // The next opening tries again, and says what is wrong.
+            tracing::warn!(%error, "nothing counts outside of the new store");
         }
-        self.create_with(&KeyFile::new(&self.key_file))
+        Ok(store)
     }
 
-    fn create_with(&self, slot: &dyn KeySlot) -> Result<Store, StoreError> {
-        match fwp_store::open(&self.directory)? {
-            Found::Nothing(vacant) => vacant.create(&[slot], clock::now_ms()),
-            Found::Wallet(locked) => locked.unlock(&[slot], None).map_err(|refusal| refusal.error),
+    fn create_with(&self, candidates: &[guards::Candidate]) -> Result<Store, StoreError> {
+        let mut refused = StoreError::LastSlot;
+        for candidate in candidates {
+            let slot = &*candidate.slot;
+            let created = match fwp_store::open(&self.directory)? {
+                Found::Nothing(vacant) => vacant.create(&[slot], clock::now_ms()),
+                Found::Wallet(locked) => locked.unlock(&[slot], None).map_err(|refusal| refusal.error),
+            };
+            match created {
+                Ok(store) => {
+                    if slot.kind() == SlotKind::KeyFile {
+                        tracing::warn!("nothing better guards the wallet's key: it stands in a file");
+                    }
+                    return Ok(store);
+                }
+                Err(error) if candidate.gives_way(&error) => {
+                    tracing::info!(%error, "another slot guards the wallet's key");
+                    refused = error;
+                }
+                Err(error) => return Err(error),
+            }
         }
+        Err(refused)
     }
 }
 
-/// What a failing store means to a caller. The store's texts name files and records, never what is in them.
-fn refusal(error: &StoreError) -> Error {
-    tracing::warn!(%error, "the store refuses");
-    let may_open_later = |tried: &SlotError| {
-        matches!(tried, SlotError::NoService(_) | SlotError::Locked(_) | SlotError::TimedOut { .. })
-    };
-    match error {
-        StoreError::NoSlotOpens { tried } if tried.iter().any(|(_, error)| may_open_later(error)) => {
-            Error::new(ErrorName::StoreLocked, error.to_string())
-        }
-        StoreError::Slot { source, .. } if may_open_later(source) => {
-            Error::new(ErrorName::StoreLocked, error.to_string())
-        }
-        error => Error::new(ErrorName::StoreUnusable, error.to_string()),
-    }
+/// The slots of both sorts.
+fn all<'a>(own: &'a [guards::Slot], typed: &'a [Arc<Passphrase>]) -> Vec<&'a dyn KeySlot> {
+    own.iter().map(|slot| &**slot as &dyn KeySlot).chain(typed.iter().map(|typed| &**typed as &dyn KeySlot)).collect()
 }
 
 #[cfg(test)]
@@ -220,7 +318,7 @@ mod tests {
     fn what_is_written_first_is_committed_first() {
         let directory = tempfile::tempdir().unwrap();
         let at = |name| directory.path().join(name);
-        let vault = Vault::new(at("wallet"), at("wallet.key"), Bus::System, KeySlotChoice::File);
+        let vault = Vault::new(at("wallet"), Guards::file(at("wallet.key")));
         let commit = |store: &mut Store, n: i64| {
             let mut changes = Changes::new();
             changes.audit(AuditEvent::new(n, AuditKind::PinSet));

@@ -1,0 +1,109 @@
+//! Open, closed, and what to do with an old copy.
+
+use std::sync::Arc;
+
+use fwp_dbus::types::ConsentDetails;
+use fwp_dbus::{Error, ErrorName};
+use fwp_store::StoreError;
+use fwp_store::slot::{Passphrase, SlotError, SlotKind};
+
+use super::asking::{Asking, asking};
+use crate::call::Call;
+use crate::clock;
+use crate::vault::{Typed, refusal};
+use crate::wallets::Wallet;
+
+fn no_store() -> Error {
+    Error::new(ErrorName::InvalidState, "there is no store yet; it is made with the first card")
+}
+
+fn is_open() -> Error {
+    Error::new(ErrorName::InvalidState, "the store is not refused: there is nothing to accept")
+}
+
+/// Opens the store; where no other slot does, by the recovery passphrase.
+///
+/// # Errors
+/// `SlotUnusable`, `InvalidState`, and those of the store and of asking.
+pub(super) async fn unlock(wallet: &Wallet, call: &Call) -> Result<(), Error> {
+    match wallet.vault.unlock(Typed::default(), None).await? {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(no_store()),
+        Err(error) if wants_passphrase(&error) => {
+            asking(wallet, call, async |user: &mut Asking| {
+                user.passphrase("unlock", async |typed| match by(wallet, typed).await? {
+                    None => Ok(None),
+                    Some((_, Ok(()))) => Ok(Some(())),
+                    Some((_, Err(error))) => Err(refusal(&error)),
+                })
+                .await
+            })
+            .await
+        }
+        Err(error) => Err(refusal(&error)),
+    }
+}
+
+/// Whether a passphrase that was not typed yet may open it.
+fn wants_passphrase(error: &StoreError) -> bool {
+    let StoreError::NoSlotOpens { tried } = error else { return false };
+    let asked = |error: &SlotError| matches!(error, SlotError::NotAtHand | SlotError::WrongPassphrase);
+    tried.iter().any(|(kind, error)| *kind == SlotKind::Passphrase && asked(error))
+}
+
+/// Tries a passphrase; `None` if it is a wrong one.
+async fn by(
+    wallet: &Wallet,
+    typed: fwp_dbus::Passphrase,
+) -> Result<Option<(Typed, Result<(), StoreError>)>, Error> {
+    let Ok(passphrase) = Passphrase::new(typed.expose()) else { return Ok(None) };
+    let typed: Typed = vec![Arc::new(passphrase)];
+    match wallet.vault.unlock(typed.clone(), None).await? {
+        Err(error) if wants_passphrase(&error) => Ok(None),
+        Err(error) => Ok(Some((typed, Err(error)))),
+        Ok(_) => Ok(Some((typed, Ok(())))),
+    }
+}
+
+/// Closes the store, once nothing is before the user, and forgets its key and what was read from it. What is kept is what must
+/// outlast it: which requests were authorized with which card, by this process' clock.
+pub(super) async fn lock(wallet: &Wallet) {
+    let _turn = wallet.floor.take_when_free().await;
+    wallet.vault.lock().await;
+    wallet.holdings.cards_changed();
+}
+
+/// Opens a store that the counter outside refuses: the user says that this copy is meant.
+///
+/// # Errors
+/// `InvalidState`, and those of the store and of asking.
+pub(super) async fn accept_copy(wallet: &Wallet, call: &Call) -> Result<(), Error> {
+    let refused = match wallet.vault.unlock(Typed::default(), None).await? {
+        Ok(true) => return Err(is_open()),
+        Ok(false) => return Err(no_store()),
+        Err(error) => error,
+    };
+    if !wants_passphrase(&refused) && !is_old_copy(&refused) {
+        return Err(refusal(&refused));
+    }
+    asking(wallet, call, async |user: &mut Asking| {
+        let mut typed = Typed::default();
+        if wants_passphrase(&refused) {
+            typed = user.passphrase("unlock", async |text| match by(wallet, text).await? {
+                None => Ok(None),
+                Some((typed, Err(error))) if is_old_copy(&error) => Ok(Some(typed)),
+                Some((_, Err(error))) => Err(refusal(&error)),
+                Some((_, Ok(()))) => Err(is_open()),
+            })
+            .await?;
+        }
+        user.consent("accept-copy", &ConsentDetails::default()).await?;
+        let opened = wallet.vault.unlock(typed, Some(clock::now_ms())).await?;
+        opened.map(drop).map_err(|error| refusal(&error))
+    })
+    .await
+}
+
+fn is_old_copy(error: &StoreError) -> bool {
+    matches!(error, StoreError::RolledBack { .. } | StoreError::CounterLost { .. } | StoreError::Counter(_))
+}
