@@ -16,7 +16,7 @@ use zbus::message::Type;
 use zbus::names::OwnedUniqueName;
 use zbus::{MatchRule, Message, MessageStream};
 
-use crate::authenticators::{SecurityKeys, Watchers};
+use crate::authenticators::{SecurityKeys, TpmDoor, Watchers};
 use crate::call::{Call, Caller, Uid};
 use crate::callers::{Admission, Callers};
 use crate::config::Config;
@@ -83,6 +83,7 @@ impl Daemon {
             keys: SecurityKeys::new(),
             watchers: Watchers::default(),
             tpm,
+            tpm_door: TpmDoor::default(),
             seats_changed: watch::Sender::new(()),
         });
         let wallets = Rc::new(Wallets::new(Rc::clone(&context)));

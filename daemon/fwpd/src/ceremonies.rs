@@ -1,6 +1,7 @@
 //! Ceremonies at an authenticator (CTAP): they block a thread of their own, while the user is asked and told from here.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use ctap_core::ceremony::{self, Ceremony, Event, PinPurpose, Unfit};
 use ctap_core::transport::{CancelToken, Device, TransportError};
@@ -11,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use zbus::OwnedObjectPath;
 
 use crate::agents::{Agent, Unanswered};
-use crate::authenticators::{Os, Shown};
+use crate::authenticators::{Os, Platform, Shown};
 use crate::interrupts::{Interrupts, interrupts};
 use crate::seats;
 use crate::wallets::Wallet;
@@ -34,6 +35,10 @@ enum Wish {
     /// May the wallet's user use what is plugged in at this seat?
     MayUse(String, oneshot::Sender<bool>),
 }
+
+/// How long the TPM may take to end the command that it works on when the ceremony is cancelled. After that the thread is left
+/// alone, and flushes what it has in the TPM when that answers again; until then no other ceremony begins there.
+const TPM_ENDING: Duration = Duration::from_secs(2);
 
 /// Runs `work` on a thread of its own to its end: the agent is asked for PINs and told what the device waits for. An
 /// interruption cancels it in the device, and is waited for there, so that no two ceremonies run at a time.
@@ -122,8 +127,13 @@ pub(crate) async fn conduct<T: Send + 'static>(
             // The thread's question, if there is one, ends with its channel.
             wanted.close();
             while wanted.try_recv().is_ok() {}
-            let result = thread.await;
-            return finish(result, &end);
+            if shown.kind != Platform::Tpm.as_str() {
+                return finish(thread.await, &end);
+            }
+            return match tokio::time::timeout(TPM_ENDING, thread).await {
+                Ok(result) => finish(result, &end),
+                Err(_) => finish(Ok(Err(gone())), &end),
+            };
         }
     }
 }
@@ -166,6 +176,10 @@ fn finish<T>(result: Result<Result<T, Error>, tokio::task::JoinError>, end: &End
         tracing::error!(%error, "a ceremony ended abruptly");
         Err(Error::new(ErrorName::Internal, "the authenticator's driver failed; the wallet's log tells more"))
     })
+}
+
+fn gone() -> Error {
+    Error::new(ErrorName::AuthenticatorFailed, "the TPM does not answer")
 }
 
 /// What the thread of a ceremony has of the other side.

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use zbus::names::OwnedUniqueName;
 use zbus::{Connection, ObjectPath};
 
-use crate::authenticators::{SecurityKeys, Watchers};
+use crate::authenticators::{SecurityKeys, TpmDoor, Watchers};
 use crate::callers::Callers;
 use crate::config::Config;
 use crate::platform::OperatingSystem;
@@ -47,6 +47,7 @@ pub(crate) struct Context {
     pub(crate) watchers: Watchers,
     /// The machine's TPM, unless it is not to be used. Whether there is one shows when it is asked.
     pub(crate) tpm: Option<Arc<Tpm>>,
+    pub(crate) tpm_door: TpmDoor,
     /// Told when seats may have become other users'.
     pub(crate) seats_changed: watch::Sender<()>,
 }

@@ -1,7 +1,9 @@
 //! `fwpd`: the payment wallet daemon.
 
+use std::ffi::OsStr;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use clap::Parser;
 use fwpd::{Bus, Options};
@@ -25,6 +27,41 @@ struct Arguments {
     config: Option<PathBuf>,
 }
 
+/// What the C library and libtss2 read from the environment before any code of ours runs.
+const ENVIRONMENT: [(&str, &str); 2] = [
+    // What is freed is overwritten (mallopt(3), M_PERTURB): libtss2 frees the keys of sessions, which PINs are a part of, as they are.
+    ("MALLOC_PERTURB_", "165"),
+    // libtss2 prints each wrong PIN and missing index; what matters of that is in our own errors.
+    ("TSS2_LOG", "all+none"),
+];
+/// Says that the program started itself again, so that it never does so twice.
+const STARTED_AGAIN: &str = "FWPD_STARTED_AGAIN";
+
+/// Becomes the same program with [`ENVIRONMENT`], unless that is there already: a process can't safely change its own, and
+/// both are read too early for that. A service's unit may set them, which saves a millisecond or two.
+fn start_with_environment() {
+    let is_set = |name: &&str| std::env::var_os(name).is_some();
+    let names = ENVIRONMENT.iter().map(|(name, _)| name);
+    if is_set(&STARTED_AGAIN) || names.clone().all(is_set) {
+        return;
+    }
+    let mut arguments = std::env::args_os();
+    let name = arguments.next();
+    let missing = ENVIRONMENT.iter().filter(|(name, _)| !is_set(name));
+    let error = match std::env::current_exe() {
+        // Gives back only what kept it from that.
+        Ok(program) => Command::new(program)
+            .arg0(name.as_deref().unwrap_or(OsStr::new("fwpd")))
+            .args(arguments)
+            .envs(missing.copied())
+            .env(STARTED_AGAIN, "1")
+            .exec(),
+        Err(error) => error,
+    };
+    let names: Vec<_> = names.copied().collect();
+    tracing::warn!(%error, ?names, "not started again with these: set them where fwpd is started");
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     tracing_subscriber::fmt()
@@ -32,6 +69,7 @@ fn main() -> ExitCode {
         .with_env_filter(EnvFilter::try_from_env("FWPD_LOG").unwrap_or_else(|_| EnvFilter::new("info")))
         .without_time()
         .init();
+    start_with_environment();
     let bus = if arguments.system { Bus::System } else { Bus::Session };
     let Some(state_dir) = arguments.state_dir.or_else(|| default_state_dir(bus)) else {
         tracing::error!("there is no place to keep the store: give --state-dir, or set HOME");

@@ -9,6 +9,7 @@ use fwp_dbus::{Error, ErrorName};
 use zbus::names::OwnedUniqueName;
 
 use crate::agents::{Agent, Agents};
+use crate::authenticators::TpmDesk;
 use crate::call::{Failure, Uid};
 use crate::callers::Watch;
 use crate::context::{Bus, Context};
@@ -30,6 +31,7 @@ pub(crate) struct Wallet {
     pub(crate) agents: Agents,
     pub(crate) payments: Payments,
     pub(crate) enrollments: Enrollments,
+    pub(crate) tpm: TpmDesk,
 }
 
 /// The wallets of all users who have called.
@@ -66,6 +68,7 @@ impl Wallets {
             wallet.agents.connection_ended(name);
             wallet.payments.connection_ended(name);
             wallet.enrollments.connection_ended(name);
+            wallet.tpm.connection_ended(name);
         }
     }
 
@@ -106,6 +109,7 @@ impl Wallet {
             agents: Agents::default(),
             payments: Payments::default(),
             enrollments: Enrollments::default(),
+            tpm: TpmDesk::default(),
         }
     }
 

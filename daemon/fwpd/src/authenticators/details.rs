@@ -11,6 +11,7 @@ use fwp_dbus::types::{AuthenticatorDetails, PinStatus};
 use fwp_dbus::{Error, ErrorName};
 
 use super::keys::harmless_all;
+use super::platform::Home;
 use super::{Piggyback, Which, uuid};
 use crate::ceremonies::refusal;
 use crate::wallets::Wallet;
@@ -28,15 +29,19 @@ pub(crate) async fn ask<T: Send + 'static>(
     wallet: &Wallet,
     question: impl FnOnce(&mut dyn Device, &CancelToken) -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    let (which, vault) = (which.clone(), wallet.vault.clone());
+    if let Which::Platform(_, Err(problem)) = which {
+        return Err(problem.clone());
+    }
+    let (which, home) = (which.clone(), Home::of(wallet));
     let cancel = CancelToken::new();
     let cancelled = cancel.clone();
     let asked = wallet.context.keys.elsewhere(move |keys| {
+        let piggyback = Piggyback::default();
         let mut device = match which {
-            Which::Platform(platform) => platform.open(&vault, &Piggyback::default())?,
+            Which::Platform(platform, _) => platform.open_to_ask(&home, &piggyback)?,
             Which::Key(key) => keys.open(key.id).map_err(|error| refusal(&error))?,
         };
-        question(&mut *device, &cancelled)
+        piggyback.explain(question(&mut *device, &cancelled))
     });
     let Ok(answer) = tokio::time::timeout(ANSWERING, asked).await else {
         cancel.cancel();

@@ -1,18 +1,23 @@
 //! Authenticators: this computer's own, and the security keys that are plugged in or lie on a reader.
 //!
-//! * `platform`: this computer's; its state is in the store.
+//! * `platform`: this computer's; `piggyback`: their states, which are in the store.
+//! * `tpm`: the one with keys in the TPM; `certification`, `attestation`: what vouches for those keys.
 //! * `keys`: security keys, as far as the wallet's user may use them (`crate::seats`).
 //! * `source`: where the device of a ceremony comes from, opened on the ceremony's thread.
 //! * `object`: `Authenticator1`; `details`: what an authenticator says of itself; `pin` and `reset`: what is done to it.
 //! * `watch`: who is told of keys that come and go.
 
+mod attestation;
+mod certification;
 mod details;
 mod keys;
 mod object;
+mod piggyback;
 mod pin;
 mod platform;
 mod reset;
 mod source;
+mod tpm;
 mod watch;
 
 use std::sync::Arc;
@@ -29,8 +34,10 @@ pub(crate) use ctap_authenticator::Os;
 use keys::KeyPath;
 pub(crate) use keys::{SecurityKeys, any_shown};
 pub(crate) use object::AuthenticatorObject;
-pub(crate) use platform::{Piggyback, Platform, settle};
+pub(crate) use piggyback::{Piggyback, settle};
+pub(crate) use platform::Platform;
 pub(crate) use source::Source;
+pub(crate) use tpm::{TpmDesk, TpmDoor, tpm_status};
 pub(crate) use watch::Watchers;
 
 use crate::seats;
@@ -53,8 +60,8 @@ pub(crate) struct Shown {
 /// An authenticator that there is, for one user.
 #[derive(Debug, Clone)]
 pub(crate) enum Which {
-    /// This computer's.
-    Platform(Platform),
+    /// This computer's, and why it can't be used, if it can't.
+    Platform(Platform, Result<(), Error>),
     /// A security key.
     Key(Box<ctap_client::Found>),
 }
@@ -63,16 +70,39 @@ impl Which {
     /// The authenticator with this path, if there is one that the wallet's user may use.
     pub(crate) async fn at(wallet: &Wallet, path: &str) -> Option<Self> {
         let id = path.strip_prefix(AUTHENTICATOR_PREFIX)?.strip_prefix('/')?;
-        if let Some(platform) = Platform::ALL.into_iter().find(|platform| platform.as_str() == id) {
-            return Some(Self::Platform(platform));
+        match id {
+            _ if id == Platform::Software.as_str() => Some(Self::SOFTWARE),
+            _ if id == Platform::Tpm.as_str() => Self::tpm(wallet).await,
+            key => keys::find(wallet, KeyPath::parse(key)?).await.map(|key| Self::Key(Box::new(key))),
         }
-        keys::find(wallet, KeyPath::parse(id)?).await.map(|key| Self::Key(Box::new(key)))
+    }
+
+    const SOFTWARE: Self = Self::Platform(Platform::Software, Ok(()));
+
+    /// The one with keys in the TPM, if there is a TPM.
+    async fn tpm(wallet: &Wallet) -> Option<Self> {
+        Some(Self::Platform(Platform::Tpm, tpm::fitness(wallet).await?))
+    }
+
+    /// The better one of this computer's own: with keys in the TPM where it can be used, else in software. What passes, or what a
+    /// reset makes good, is no reason to make a key in software unasked: that it can't be used now is then said by name.
+    pub(crate) async fn this_computer(wallet: &Wallet) -> Self {
+        let unusable =
+            |error: &Error| matches!(error.name, ErrorName::NoAuthenticator | ErrorName::AuthenticatorFailed);
+        match Self::tpm(wallet).await {
+            Some(Self::Platform(_, Err(error))) if unusable(&error) => {
+                tracing::info!(reason = error.message, "the key is made in software");
+                Self::SOFTWARE
+            }
+            Some(tpm) => tpm,
+            None => Self::SOFTWARE,
+        }
     }
 
     /// Its object's path.
     pub(crate) fn path(&self) -> String {
         match self {
-            Self::Platform(platform) => platform.path(),
+            Self::Platform(platform, _) => platform.path(),
             Self::Key(key) => KeyPath::of(key).to_string(),
         }
     }
@@ -80,7 +110,9 @@ impl Which {
     /// Its properties.
     pub(crate) fn info(&self) -> AuthenticatorInfo {
         match self {
-            Self::Platform(platform) => platform.info(),
+            Self::Platform(platform, fit) => {
+                platform.info(fit.as_ref().err().map_or("", |error| error.message.as_str()))
+            }
             Self::Key(key) => keys::info(key),
         }
     }
@@ -88,7 +120,7 @@ impl Which {
     /// As the user is shown it.
     pub(crate) fn shown(&self) -> Shown {
         match self {
-            Self::Platform(platform) => platform.shown(),
+            Self::Platform(platform, _) => platform.shown(),
             Self::Key(key) => keys::shown(&key.description),
         }
     }
@@ -109,7 +141,7 @@ pub(crate) fn kind_of_card(kind: AuthenticatorKind) -> &'static str {
 /// # Errors
 /// `Internal`, if a path were none.
 pub(crate) async fn list(wallet: &Wallet) -> Result<Vec<(OwnedObjectPath, AuthenticatorInfo)>, Error> {
-    let platform = Platform::ALL.into_iter().map(Which::Platform);
+    let platform = Which::tpm(wallet).await.into_iter().chain([Which::SOFTWARE]);
     let keys = keys::visible(wallet).await.into_iter().map(|key| Which::Key(Box::new(key)));
     platform.chain(keys).map(|one| Ok((object_path(&one.path())?, one.info()))).collect()
 }

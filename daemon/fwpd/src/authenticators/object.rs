@@ -9,7 +9,7 @@ use zbus::Message;
 
 use super::details::{ask, details, pin_status};
 use super::pin::PinChange;
-use super::{Which, object_path, reset};
+use super::{Which, certification, object_path, reset};
 use crate::call::{Call, Failure};
 use crate::ceremonies::refusal;
 use crate::objects::{Object, Properties, variant};
@@ -97,6 +97,20 @@ impl Object for AuthenticatorObject {
             "Reset" => {
                 call.args::<()>()?;
                 self.begin_reset(call)
+            }
+            "BeginCertification" => {
+                let host = call.args::<String>()?;
+                call.reply(&certification::begin(&self.which, &self.wallet, &call.caller, &host).await?)
+            }
+            "ActivateCredential" => {
+                let (blob, secret) = call.args::<(Vec<u8>, Vec<u8>)>()?;
+                let opened = certification::activate(&self.which, &self.wallet, &call.caller, blob, secret);
+                call.reply(&opened.await?)
+            }
+            "FinishCertification" => {
+                let certificates = call.args::<Vec<Vec<u8>>>()?;
+                certification::finish(&self.which, &self.wallet, &call.caller, certificates).await?;
+                call.reply(&())
             }
             _ => Err(Failure::UnknownMethod),
         }

@@ -48,7 +48,7 @@ pub(super) async fn reset(
     let piggyback = Piggyback::default();
     let source = Source::of(which, wallet, &piggyback).await?;
     let key = match which {
-        Which::Platform(_) => None,
+        Which::Platform(..) => None,
         Which::Key(key) => Some((wallet.context.keys.clone(), key.clone())),
     };
     let done = Done::default();
@@ -71,6 +71,11 @@ pub(super) async fn reset(
     let mut changes = Changes::new();
     piggyback.add_lazy(&mut changes);
     if end.is_ok() {
+        if let Which::Platform(platform, _) = which {
+            for state in platform.states() {
+                changes.remove_authenticator_state(*state);
+            }
+        }
         let event = AuditEvent::new(clock::now_ms(), AuditKind::AuthenticatorReset).reason(&shown.kind);
         changes.audit(event);
     }
@@ -88,7 +93,7 @@ async fn cards_on(which: &Which, wallet: &Wallet) -> Result<u32, Error> {
     let cards = credentials::all(wallet).await?;
     let cards = cards.iter().map(|card| card.card.authenticator);
     let on = match which {
-        Which::Platform(platform) => cards.filter(|on| on.kind == platform.in_store()).count(),
+        Which::Platform(platform, _) => cards.filter(|on| on.kind == platform.in_store()).count(),
         // A card doesn't know its key but by the model.
         Which::Key(key) => cards
             .filter(|on| matches!(on.kind, AuthenticatorKind::Usb | AuthenticatorKind::Nfc))

@@ -8,17 +8,17 @@ use fwp_dbus::Error;
 use fwp_store::record::AuthenticatorKind;
 
 use super::keys::{self, SecurityKeys};
+use super::platform::Home;
 use super::{Piggyback, Platform, Which};
 use crate::ceremonies::{Stage, Wishes, refusal};
 use crate::seats;
-use crate::vault::Vault;
 use crate::wallets::Wallet;
 
 /// Where a device comes from.
 #[derive(Debug)]
 pub(crate) enum Source {
     /// This computer's own.
-    Platform(Platform, Vault, Piggyback),
+    Platform(Platform, Home, Piggyback),
     /// A security key that the wallet's user may use.
     Keys(SecurityKeys, Wanted),
 }
@@ -33,7 +33,7 @@ pub(crate) struct Opened {
 impl Source {
     /// This computer's own.
     pub(crate) fn platform(platform: Platform, wallet: &Wallet, piggyback: &Piggyback) -> Self {
-        Self::Platform(platform, wallet.vault.clone(), piggyback.clone())
+        Self::Platform(platform, Home::of(wallet), piggyback.clone())
     }
 
     /// A security key.
@@ -51,7 +51,7 @@ impl Source {
     /// As [`Source::keys`].
     pub(crate) async fn of(which: &Which, wallet: &Wallet, piggyback: &Piggyback) -> Result<Self, Error> {
         match which {
-            Which::Platform(platform) => Ok(Self::platform(*platform, wallet, piggyback)),
+            Which::Platform(platform, _) => Ok(Self::platform(*platform, wallet, piggyback)),
             Which::Key(key) => Self::keys(wallet, Wanted::Key(key.id)).await,
         }
     }
@@ -62,9 +62,9 @@ impl Source {
     /// What keeps it from being opened, and what the ceremony is ended with meanwhile.
     pub(crate) fn open(self, stage: &mut Stage) -> Result<Opened, Error> {
         match self {
-            Self::Platform(platform, vault, piggyback) => {
+            Self::Platform(platform, home, piggyback) => {
                 stage.holds(platform.shown(), None);
-                let device = platform.open(&vault, &piggyback)?;
+                let device = platform.open(&home, &piggyback)?;
                 Ok(Opened { device, kind: platform.in_store() })
             }
             Self::Keys(keys, wanted) => {

@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 
 use super::{Enrollment, Target};
 use crate::agents::{Agent, Unanswered};
-use crate::authenticators::{self, Piggyback, Source, Which, settle};
+use crate::authenticators::{self, Piggyback, Platform, Source, Which, settle};
 use crate::ceremonies::{Stage, Subject, conduct, refusal};
 use crate::clock;
 use crate::interrupts::{Interrupts, interrupts};
@@ -175,7 +175,8 @@ struct Made {
     by: AuthenticatorRef,
 }
 
-/// The ceremony. The consent is recorded with what it has stored; a security key stores nothing here, so it is before.
+/// The ceremony. The consent is recorded with what it has stored; a security key and the TPM store nothing here, so it is
+/// before.
 async fn make_key(wallet: &Wallet, enrollment: &Enrollment, turn: u32, mut interrupts: Interrupts) {
     let Some(agent) = enrollment.agent() else { return enrollment.happens(Event::AgentVanished) };
     let offer = enrollment.machine.borrow().offer().clone();
@@ -183,8 +184,8 @@ async fn make_key(wallet: &Wallet, enrollment: &Enrollment, turn: u32, mut inter
     let event = AuditEvent::new(clock::now_ms(), AuditKind::EnrollmentConsented);
     consented.audit(event.reason(offer.rp_id.as_str()));
     let (piggyback, recorded) = match &enrollment.target {
-        Target::One(Which::Platform(_)) => (Piggyback::with(consented), Ok(())),
-        Target::One(Which::Key(_)) | Target::AnyKey => {
+        Target::One(Which::Platform(Platform::Software, _)) => (Piggyback::with(consented), Ok(())),
+        Target::One(Which::Platform(Platform::Tpm, _) | Which::Key(_)) | Target::AnyKey => {
             let committed = wallet.vault.write(|store| store.commit(consented, Durability::Lazy)).await;
             (Piggyback::default(), committed.map(|_| ()))
         }

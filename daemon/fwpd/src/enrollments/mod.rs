@@ -21,7 +21,7 @@ use zbus::names::OwnedUniqueName;
 use zbus::{Message, OwnedObjectPath};
 
 use crate::agents::Agent;
-use crate::authenticators::{self, Platform, Which};
+use crate::authenticators::{self, Which};
 use crate::call::{Call, Caller, Failure};
 use crate::floor::Turn;
 use crate::interrupts::Interrupter;
@@ -125,16 +125,16 @@ pub(crate) async fn begin(
 
 /// Where the key is to be made. Without a word of the caller's: in a security key, if a usable one is there.
 async fn target(wallet: &Wallet, options: &EnrollmentOptions) -> Result<Target, Error> {
-    let platform = || Target::One(Which::Platform(Platform::Software));
+    let platform = async || Target::One(Which::this_computer(wallet).await);
     match (&options.authenticator, options.attachment.as_deref()) {
         (Some(path), None) => Which::at(wallet, path.as_str())
             .await
             .map(Target::One)
             .ok_or_else(|| Error::new(ErrorName::NotFound, "there is no such authenticator")),
-        (None, Some(authenticators::PLATFORM)) => Ok(platform()),
+        (None, Some(authenticators::PLATFORM)) => Ok(platform().await),
         (None, Some(authenticators::CROSS_PLATFORM)) => Ok(Target::AnyKey),
         (None, None) if authenticators::has_usable_key(wallet).await => Ok(Target::AnyKey),
-        (None, None) => Ok(platform()),
+        (None, None) => Ok(platform().await),
         (None, Some(_)) => Err(invalid("attachment: it is \"platform\" or \"cross-platform\"")),
         (Some(_), Some(_)) => Err(invalid("attachment: not together with authenticator")),
     }

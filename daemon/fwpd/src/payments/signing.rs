@@ -39,7 +39,7 @@ pub(super) async fn sign(
     let (piggyback, kept) = match wallet.holdings.authenticator(authorizable.card().handle()) {
         // Its own state is saved durably before every signature: one commit for both.
         Some(AuthenticatorKind::Software) => (Piggyback::with(before), Ok(())),
-        // A security key saves nothing here.
+        // A security key saves nothing here, and the TPM nothing that has to be durable: it counts wrong PINs by itself.
         _ => {
             let kept = wallet.vault.write(|store| store.commit(before, Durability::Durable)).await;
             (Piggyback::default(), kept.map(|_| ()))
@@ -143,12 +143,13 @@ async fn authenticator_of(
 ) -> Result<Source, Error> {
     match wallet.holdings.authenticator(card.handle()) {
         Some(AuthenticatorKind::Software) => Ok(Source::platform(Platform::Software, wallet, piggyback)),
+        Some(AuthenticatorKind::Tpm) => Ok(Source::platform(Platform::Tpm, wallet, piggyback)),
         Some(AuthenticatorKind::Usb | AuthenticatorKind::Nfc) => {
             let holder =
                 Wanted::Holder { rp_id: request.rp_id.clone(), credential_id: request.credential_id.clone() };
             Source::keys(wallet, holder).await
         }
-        Some(AuthenticatorKind::Tpm) | None => Err(Error::new(
+        None => Err(Error::new(
             ErrorName::NoAuthenticator,
             "this version can't use the authenticator that holds the card's key",
         )),
