@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fwp::TimeStamp;
 use fwp_wallet::Moment;
+use fwp_wallet::limits::BootId;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use rustix::time::{ClockId, clock_gettime};
@@ -23,6 +24,14 @@ pub(crate) fn moment() -> Moment {
         monotonic_ms: seconds.saturating_mul(1000).saturating_add(nanoseconds / 1_000_000),
         unix_ms: now_ms(),
     }
+}
+
+/// Which start of the machine this is: the clock that never steps begins anew with each. Zeros where nobody says.
+pub(crate) fn boot_id() -> BootId {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let digits = text.trim().replace('-', "");
+    let read = data_encoding::HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).unwrap_or_default();
+    read.try_into().unwrap_or_default()
 }
 
 /// A duration in milliseconds.
@@ -55,4 +64,15 @@ pub(crate) fn time_stamp(unix_ms: i64) -> Option<TimeStamp> {
 /// For people and logs; empty for a time that no calendar has.
 pub(crate) fn time_text(unix_ms: i64) -> String {
     time_stamp(unix_ms).map(|time| time.as_str().to_owned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_machines_start_has_a_name_that_stays() {
+        assert_ne!(boot_id(), BootId::default());
+        assert_eq!(boot_id(), boot_id());
+    }
 }

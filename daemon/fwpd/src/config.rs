@@ -341,7 +341,8 @@ fn currencies<'de, D: Deserializer<'de>>(
     #[derive(Deserialize)]
     struct Setting(#[serde(deserialize_with = "most")] Most);
     let of = |(name, settings): (String, Settings)| {
-        let currency = Currency::parse(&name).map_err(|error| D::Error::custom(format!("{name}: {error}")))?;
+        let currency =
+            Currency::parse(&name).map_err(|error| D::Error::custom(format!("{name}: {error}")))?;
         let most = |setting: Option<Setting>| setting.map(|Setting(most)| most);
         Ok((currency, CurrencyLimits { payment: most(settings.payment), day: most(settings.day) }))
     };

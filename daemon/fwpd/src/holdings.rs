@@ -1,14 +1,17 @@
-//! What payments need of the store, in memory: the cards, and the ledger. It is read when it is first needed.
+//! What payments need of the store, in memory: the cards, the ledger, and what the keys in this computer paid of late. It is
+//! read when it is first needed.
 
 use std::cell::{Cell, RefCell, RefMut};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use fwp_dbus::{Error, ErrorName};
 use fwp_store::Changes;
-use fwp_store::record::{AuthenticatorKind, CardRecord, LedgerRecord};
+use fwp_store::record::{AuthenticatorKind, AuthenticatorState, CardRecord, LedgerRecord};
+use fwp_wallet::limits::{Limits, PlatformKeys, Spending};
 use fwp_wallet::payment::View;
 use fwp_wallet::{Card, CardHandle, CardKey, Ledger, LedgerEntry};
+use zeroize::Zeroizing;
 
 use crate::clock;
 use crate::vault::Vault;
@@ -20,6 +23,9 @@ pub(crate) struct Holdings {
     /// How often the cards in the store became others.
     card_changes: Cell<u64>,
     ledger: RefCell<Option<Ledger>>,
+    /// What keys in this computer may pay.
+    limits: Limits,
+    spending: RefCell<Option<Spending>>,
 }
 
 #[derive(Debug)]
@@ -27,9 +33,16 @@ struct Cards {
     /// Oldest first.
     cards: Vec<Arc<Card>>,
     authenticators: HashMap<CardHandle, AuthenticatorKind>,
+    /// Those whose keys are in this computer.
+    in_this_computer: HashSet<CardHandle>,
 }
 
 impl Holdings {
+    /// Nothing was read yet; these are the limits of the keys in this computer.
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self { limits, ..Self::default() }
+    }
+
     /// Reads what isn't in memory yet.
     ///
     /// # Errors
@@ -52,6 +65,21 @@ impl Holdings {
                 .borrow_mut()
                 .get_or_insert_with(|| Ledger::restore(entries.into_iter().map(entry_of), clock::moment()));
         }
+        if self.spending.borrow().is_none() {
+            let stored = vault
+                .read(|store| {
+                    store.map_or(Ok(None), |store| store.authenticator_state(AuthenticatorState::Spending))
+                })
+                .await?;
+            let boot = clock::boot_id();
+            let spending = match stored {
+                Some(bytes) => Spending::restore(&bytes, boot, clock::moment()),
+                None => Ok(Spending::new(boot)),
+            };
+            let spending =
+                spending.map_err(|error| Error::new(ErrorName::StoreUnusable, error.to_string()))?;
+            self.spending.borrow_mut().get_or_insert(spending);
+        }
         Ok(())
     }
 
@@ -61,14 +89,17 @@ impl Holdings {
         *self.cards.borrow_mut() = None;
     }
 
-    /// Cards and ledger, as a payment asks with them.
+    /// Cards, ledger and limits, as a payment asks with them.
     ///
     /// # Errors
     /// `Busy` while the cards are not in memory: before [`Holdings::load`], or for a moment after they changed.
     pub(crate) fn view<R>(&self, viewer: impl FnOnce(View<'_>) -> R) -> Result<R, Error> {
-        let (cards, ledger) = (self.cards.borrow(), self.ledger.borrow());
-        match (&*cards, &*ledger) {
-            (Some(cards), Some(ledger)) => Ok(viewer(View { cards: &cards.cards, ledger })),
+        let (cards, ledger, spending) = (self.cards.borrow(), self.ledger.borrow(), self.spending.borrow());
+        match (&*cards, &*ledger, &*spending) {
+            (Some(cards), Some(ledger), Some(spending)) => {
+                let keys = PlatformKeys { cards: &cards.in_this_computer, limits: &self.limits, spending };
+                Ok(viewer(View { cards: &cards.cards, ledger, platform_keys: Some(keys) }))
+            }
             // The cards may just have changed; the caller has loaded them, so that this is a moment only.
             _ => Err(Error::new(ErrorName::Busy, "the wallet's cards are being read; try again")),
         }
@@ -83,6 +114,25 @@ impl Holdings {
             .map_err(|_| Error::new(ErrorName::Internal, "the ledger was not read"))
     }
 
+    /// What the keys in this computer paid of late, to write to.
+    ///
+    /// # Errors
+    /// `Internal` before [`Holdings::load`].
+    pub(crate) fn spending(&self) -> Result<RefMut<'_, Spending>, Error> {
+        RefMut::filter_map(self.spending.borrow_mut(), Option::as_mut)
+            .map_err(|_| Error::new(ErrorName::Internal, "what this computer's keys paid was not read"))
+    }
+
+    /// What the keys in this computer may pay.
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Whether a card's key is in this computer; also where that is not known any more, because the card has just gone.
+    pub(crate) fn is_in_this_computer(&self, card: CardHandle) -> bool {
+        !matches!(self.authenticator(card), Some(AuthenticatorKind::Usb | AuthenticatorKind::Nfc))
+    }
+
     /// Where a card's key lives.
     pub(crate) fn authenticator(&self, card: CardHandle) -> Option<AuthenticatorKind> {
         self.cards.borrow().as_ref()?.authenticators.get(&card).copied()
@@ -95,11 +145,15 @@ impl Cards {
         let handle = |record: &CardRecord| CardHandle(record.id.as_i64());
         let authenticators =
             records.iter().map(|record| (handle(record), record.card.authenticator.kind)).collect();
+        let in_this_computer = |record: &&Arc<CardRecord>| {
+            matches!(record.card.authenticator.kind, AuthenticatorKind::Software | AuthenticatorKind::Tpm)
+        };
+        let in_this_computer = records.iter().filter(in_this_computer).map(|record| handle(record)).collect();
         let cards = records
             .iter()
             .map(|record| Arc::new(Card::new(handle(record), Arc::clone(&record.card.credential))))
             .collect();
-        Self { cards, authenticators }
+        Self { cards, authenticators, in_this_computer }
     }
 }
 
@@ -126,11 +180,15 @@ pub(crate) fn put(changes: &mut Changes, entry: &LedgerEntry) {
     });
 }
 
+/// Keeps what the keys in this computer paid of late.
+pub(crate) fn put_spending(changes: &mut Changes, spending: &Spending) {
+    changes.put_authenticator_state(AuthenticatorState::Spending, Zeroizing::new(spending.encode()));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::KeySlotChoice;
-    use crate::context::Bus;
+    use crate::vault::Guards;
     use fwp::authorization::{ContentEncryption, KeyEncryption};
     use fwp::credential::CardData;
     use fwp::{AccountId, Credential, CredentialId, RpId};
@@ -178,7 +236,7 @@ mod tests {
     fn a_card_that_is_deleted_while_the_cards_are_read_is_not_offered_afterwards() {
         let directory = tempfile::tempdir().unwrap();
         let at = |name| directory.path().join(name);
-        let vault = Vault::new(at("wallet"), at("wallet.key"), Bus::System, KeySlotChoice::File);
+        let vault = Vault::new(at("wallet"), Guards::file(at("wallet.key")));
         let holdings = Holdings::default();
         // With one thread for all that waits, it is known what waits for what.
         let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();

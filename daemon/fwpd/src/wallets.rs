@@ -18,7 +18,7 @@ use crate::floor::Floor;
 use crate::holdings::Holdings;
 use crate::interrupts::Interrupter;
 use crate::payments::Payments;
-use crate::vault::Vault;
+use crate::vault::{Guards, Vault};
 
 /// One user's wallet.
 #[derive(Debug)]
@@ -104,8 +104,8 @@ impl Wallet {
             context: Rc::clone(context),
             uid,
             floor: Floor::new(context.config.policy.cool_down),
-            vault: Vault::new(directory, key_file, context.bus, context.config.key_slot),
-            holdings: Holdings::default(),
+            vault: Vault::new(directory, Guards::of(context, key_file)),
+            holdings: Holdings::new(context.config.platform_keys.limits()),
             agents: Agents::default(),
             payments: Payments::default(),
             enrollments: Enrollments::default(),

@@ -2,6 +2,7 @@
 
 use crate::card::{Card, CardHandle};
 use crate::ledger::LedgerEntry;
+use crate::limits::LimitReached;
 use fwp::authorization::{AuthorizationData, Location, PlatformData};
 use fwp::{Amount, Currency, PayeeHost, PaymentRequest, TimeStamp};
 use std::fmt;
@@ -29,6 +30,8 @@ pub enum Notice {
         /// How long ago, in seconds.
         seconds: u64,
     },
+    /// Cards that would fit are not offered: their keys are in this computer, and those are at a limit.
+    LimitReached(LimitReached),
 }
 
 /// What the user said yes to: this consent, with this card. It can be signed once the ledger has seen it.
@@ -97,6 +100,14 @@ impl PaymentConsent {
     /// What the user must know.
     pub fn notices(&self) -> &[Notice] {
         &self.notices
+    }
+
+    /// Why cards that would fit are not offered, if there are such.
+    pub fn limit_reached(&self) -> Option<&LimitReached> {
+        self.notices.iter().find_map(|notice| match notice {
+            Notice::LimitReached(reached) => Some(reached),
+            _ => None,
+        })
     }
 
     /// On a retry, what the merchant says was wrong (may be empty).
@@ -186,6 +197,9 @@ impl fmt::Display for Notice {
                 "You authorized this request {seconds} s ago. Only the card of that time can be used again; it stands \
                  first, if you still have it."
             ),
+            Self::LimitReached(reached) => {
+                write!(f, "Cards whose keys are in this computer are not offered. {reached}")
+            }
         }
     }
 }

@@ -15,6 +15,7 @@
 //! | [`desk`] | one thing at a time before the user, and the pause after a "no" |
 //! | [`consent`] | what is shown, as data |
 //! | [`ledger`] | one card per (payeeHost, requestId), protocol section 9 |
+//! | [`limits`] | what the keys in this computer may pay |
 //! | [`card`] | cards, and which of them fit a request |
 //! | [`enrollment`] | how cards enter |
 //! | [`agent`] | who may ask the user |
@@ -27,6 +28,7 @@ pub mod consent;
 pub mod desk;
 pub mod enrollment;
 pub mod ledger;
+pub mod limits;
 pub mod payment;
 pub mod time;
 

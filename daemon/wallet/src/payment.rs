@@ -13,8 +13,9 @@
 //! total that was updated meanwhile counts for nothing.
 
 use crate::card::{Card, CardHandle, CardKey, matching};
-use crate::consent::{Approved, PaymentConsent};
+use crate::consent::{Approved, Notice, PaymentConsent};
 use crate::ledger::Ledger;
+use crate::limits::PlatformKeys;
 use crate::time::{Deadlines, Moment};
 use fwp::PaymentRequest;
 use std::sync::Arc;
@@ -118,6 +119,8 @@ pub struct View<'a> {
     pub cards: &'a [Arc<Card>],
     /// The ledger.
     pub ledger: &'a Ledger,
+    /// Cards whose keys are in this computer, and what those may pay; `None` if all are in security keys.
+    pub platform_keys: Option<PlatformKeys<'a>>,
 }
 
 /// What is to be done, in this order.
@@ -176,6 +179,8 @@ pub enum CloseReason {
     NoMatchingCard,
     /// The request is tied to another card.
     CardTied,
+    /// The keys in this computer are at a limit, and no other card fits; the user was told.
+    LimitReached,
     /// A deadline passed.
     TimedOut,
     /// Too many wrong PINs.
@@ -304,12 +309,23 @@ impl Payment {
         if let Some(used) = self.used {
             cards.retain(|card| card.key() == used);
         }
-        let notices = view.ledger.notices(&self.request, now);
+        let mut notices = view.ledger.notices(&self.request, now);
+        notices.extend(self.hold_to_limits(view, &mut cards, now));
         let consent = Arc::new(PaymentConsent::new(self.request.clone(), cards, notices, retry));
         self.turn += 1;
         let until_ms = now.after_ms(self.deadlines.answer_ms);
         self.state = State::Interactive { consent: Arc::clone(&consent), until_ms };
         Effect::Ask { turn: self.turn, consent }
+    }
+
+    /// Takes away the cards that may not pay this now, and gives the reason if there were any.
+    fn hold_to_limits(&self, view: View<'_>, cards: &mut Vec<Arc<Card>>, now: Moment) -> Option<Notice> {
+        let keys = view.platform_keys?;
+        let prcd = self.request.prcd();
+        let reached = keys.spending.check(keys.limits, &prcd.amount, &prcd.currency, now).err()?;
+        let before = cards.len();
+        cards.retain(|card| !keys.cards.contains(&card.handle()));
+        (cards.len() < before).then_some(Notice::LimitReached(reached))
     }
 
     fn answered(
@@ -321,7 +337,11 @@ impl Payment {
         let end = |reason, declined| vec![Effect::LeaveDesk { declined }, Effect::Close(reason)];
         if consent.cards().is_empty() {
             self.state = State::Closed;
-            return end(CloseReason::NoMatchingCard, false);
+            let reason = match consent.limit_reached() {
+                Some(_) => CloseReason::LimitReached,
+                None => CloseReason::NoMatchingCard,
+            };
+            return end(reason, false);
         }
         match card.map(|card| consent.approve(card)) {
             Some(Ok(approved)) => {

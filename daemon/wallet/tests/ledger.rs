@@ -17,7 +17,7 @@ use std::sync::Arc;
 fn approved(request: &PaymentRequest, card: i64, now: Moment) -> Approved {
     let (cards, ledger) = (cards(), Ledger::default());
     let mut payment = Payment::new(request.clone(), Deadlines::default(), now);
-    payment.on(Event::Show(View { cards: &cards, ledger: &ledger }), now).unwrap();
+    payment.on(Event::Show(View { cards: &cards, ledger: &ledger, platform_keys: None }), now).unwrap();
     match payment.on(Event::Answered { turn: 1, card: Some(CardHandle(card)) }, now).unwrap().pop() {
         Some(Effect::Authorize { approved, .. }) => approved,
         other => panic!("{other:?}"),
@@ -177,7 +177,7 @@ fn a_card_of_another_rp_id_is_another_card_whatever_numbers_it_bears() {
     let cards = [Arc::clone(genuine), Arc::new(Card::new(CardHandle(9), imitation))];
     let (order, mut ledger) = (request("order-1", "435.00"), Ledger::default());
     let mut payment = Payment::new(order.clone(), Deadlines::default(), at(0));
-    payment.on(Event::Show(View { cards: &cards, ledger: &ledger }), at(0)).unwrap();
+    payment.on(Event::Show(View { cards: &cards, ledger: &ledger, platform_keys: None }), at(0)).unwrap();
     tie(&mut ledger, &order, 1, at(0)).unwrap();
     let mut effects = payment.on(Event::Answered { turn: 1, card: Some(CardHandle(9)) }, at(1)).unwrap();
     let Some(Effect::Authorize { approved, .. }) = effects.pop() else { panic!("{effects:?}") };

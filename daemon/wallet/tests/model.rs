@@ -124,7 +124,7 @@ impl World {
                 let Some(index) = self.index(payment) else { return };
                 let old = self.payments[index].request();
                 let new = old.updated(&details(&old.prcd().request_id, AMOUNTS[amount])).unwrap();
-                let view = View { cards: &self.cards, ledger: &self.ledger };
+                let view = View { cards: &self.cards, ledger: &self.ledger, platform_keys: None };
                 let effects = self.payments[index].on(Event::Update(Box::new(new), view), now);
                 self.act(index, effects.unwrap_or_default());
             }
@@ -191,7 +191,7 @@ impl World {
             return;
         }
         assert!(self.question.is_none() && self.ceremony.is_none(), "two things before the user");
-        let view = View { cards: &self.cards, ledger: &self.ledger };
+        let view = View { cards: &self.cards, ledger: &self.ledger, platform_keys: None };
         let event = match wanted {
             PaymentState::Created => Event::Show(view),
             _ => Event::Retry { error: "again".to_owned(), view },

@@ -36,17 +36,19 @@ impl Scene {
     }
 
     fn show(&mut self) -> Vec<Effect> {
-        self.payment.on(Event::Show(View { cards: &self.cards, ledger: &self.ledger }), at(0)).unwrap()
+        self.payment
+            .on(Event::Show(View { cards: &self.cards, ledger: &self.ledger, platform_keys: None }), at(0))
+            .unwrap()
     }
 
     fn update(&mut self, amount: &str) -> Vec<Effect> {
         let request = self.payment.request().updated(&details("order-1", amount)).unwrap();
-        let view = View { cards: &self.cards, ledger: &self.ledger };
+        let view = View { cards: &self.cards, ledger: &self.ledger, platform_keys: None };
         self.payment.on(Event::Update(Box::new(request), view), at(0)).unwrap()
     }
 
     fn retry(&mut self, error: &str) -> Vec<Effect> {
-        let view = View { cards: &self.cards, ledger: &self.ledger };
+        let view = View { cards: &self.cards, ledger: &self.ledger, platform_keys: None };
         self.payment.on(Event::Retry { error: error.to_owned(), view }, at(0)).unwrap()
     }
 
@@ -305,17 +307,17 @@ fn calls_out_of_turn_are_errors_and_change_nothing() {
     let mut scene = Scene::new();
     let complete = scene.payment.on(Event::Complete(CompleteResult::Fail), at(0));
     assert!(matches!(complete, Err(InvalidState { state: PaymentState::Created })));
-    let view = View { cards: &scene.cards, ledger: &scene.ledger };
+    let view = View { cards: &scene.cards, ledger: &scene.ledger, platform_keys: None };
     let retry = scene.payment.on(Event::Retry { error: String::new(), view }, at(0));
     assert!(matches!(retry, Err(InvalidState { state: PaymentState::Created })));
     let (turn, _) = asked(&scene.show());
-    let view = View { cards: &scene.cards, ledger: &scene.ledger };
+    let view = View { cards: &scene.cards, ledger: &scene.ledger, platform_keys: None };
     assert!(matches!(
         scene.payment.on(Event::Show(view), at(0)),
         Err(InvalidState { state: PaymentState::Interactive })
     ));
     scene.authorize(turn, 1);
-    let view = View { cards: &scene.cards, ledger: &scene.ledger };
+    let view = View { cards: &scene.cards, ledger: &scene.ledger, platform_keys: None };
     let update = Event::Update(Box::new(request("order-1", "1.00")), view);
     assert!(matches!(scene.payment.on(update, at(0)), Err(InvalidState { state: PaymentState::Authorized })));
     assert_eq!(scene.payment.request().prcd().amount.as_str(), "435.00");

@@ -13,7 +13,8 @@ use fwp_wallet::{Approved, CardHandle, InvalidState, PaymentConsent};
 use tokio::sync::mpsc;
 use zbus::OwnedObjectPath;
 
-use super::{Payment, outcome, signing};
+use super::witness::Signature;
+use super::{Payment, limits, outcome, signing};
 use crate::agents::{Agent, Unanswered};
 use crate::authenticators::kind_of_card;
 use crate::interrupts::{Interrupts, interrupts};
@@ -133,6 +134,9 @@ async fn ask(
     let question = (&payment.path, shown(consent), offered(wallet, consent));
     let answer: Result<(bool, OwnedObjectPath), _> =
         agent.ask("Authorize", &question, None, &mut interrupts).await;
+    if let (true, Some(reached)) = (consent.cards().is_empty(), consent.limit_reached()) {
+        *payment.failure.borrow_mut() = Some(limits::refusal(reached));
+    }
     match answer {
         Ok((false, _)) | Err(Unanswered::Declined) => payment.happens(Event::Answered { turn, card: None }),
         Ok((true, path)) => match credentials::id_in(path.as_str()) {
@@ -193,7 +197,15 @@ async fn authorize(
     mut interrupts: Interrupts,
 ) {
     payment.card.set(Some(approved.card().handle()));
-    match signing::sign(wallet, payment, approved, &mut interrupts).await {
+    let signature = Signature::default();
+    let signed = match limits::count(wallet, payment, &approved) {
+        Ok(()) => signing::sign(wallet, payment, approved, &signature, &mut interrupts).await,
+        Err(error) => Err(error),
+    };
+    if signed.is_err() && !signature.may_exist() {
+        limits::take_back(wallet, payment);
+    }
+    match signed {
         Ok(assertion) => {
             *payment.assertion.borrow_mut() = Some(assertion);
             payment.happens(Event::Signed { turn });

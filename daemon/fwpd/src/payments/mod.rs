@@ -1,7 +1,9 @@
 //! Payments as objects. Their life is decided by [`fwp_wallet::payment`]; `life` does what it wants done, `signing` makes
-//! the authorization, `witness` knows whether there may be one that nobody got.
+//! the authorization, `limits` holds keys in this computer to what they may pay, `witness` knows whether there may be an
+//! authorization that nobody got.
 
 mod life;
+mod limits;
 mod outcome;
 mod signing;
 mod witness;
@@ -17,6 +19,7 @@ use fwp_dbus::types::PaymentOptions;
 use fwp_dbus::{Error, ErrorName};
 use fwp_store::Changes;
 use fwp_store::record::HistoryId;
+use fwp_wallet::limits::Spent;
 use fwp_wallet::payment::{CompleteResult, Event, PaymentState, View};
 use fwp_wallet::{CardHandle, InvalidState};
 use tokio::sync::mpsc;
@@ -65,6 +68,10 @@ pub(crate) struct Payment {
     /// To be committed with what is committed next.
     changes: RefCell<Changes>,
     card: Cell<Option<CardHandle>>,
+    /// What is counted against the limits for the authorization that is being made.
+    spent: Cell<Option<Spent>>,
+    /// Something that was counted was taken back, and is to be committed.
+    taken_back: Cell<bool>,
     history: Cell<Option<HistoryId>>,
 }
 
@@ -109,6 +116,8 @@ pub(crate) fn create(
         failure: RefCell::new(None),
         changes: RefCell::default(),
         card: Cell::new(None),
+        spent: Cell::new(None),
+        taken_back: Cell::new(false),
         history: Cell::new(None),
     });
     open.insert(token, Rc::clone(&payment));

@@ -5,7 +5,7 @@ use fwp_store::record::{AuditEvent, AuditKind, CardId, HistoryRecord, Outcome};
 use fwp_store::{Changes, Durability};
 use fwp_wallet::payment::{CloseReason, CompleteResult};
 
-use super::Payment;
+use super::{Payment, limits};
 use crate::clock;
 use crate::wallets::Wallet;
 
@@ -19,6 +19,7 @@ pub(super) fn reason_of(error: &Error) -> CloseReason {
     match error.name {
         ErrorName::Declined => CloseReason::Declined,
         ErrorName::CardTied => CloseReason::CardTied,
+        ErrorName::LimitReached => CloseReason::LimitReached,
         ErrorName::Timeout => CloseReason::TimedOut,
         ErrorName::Aborted => CloseReason::Aborted,
         ErrorName::NoAgent => CloseReason::AgentVanished,
@@ -49,6 +50,9 @@ pub(super) fn of(reason: CloseReason, failure: Option<Error>) -> Result<(), Erro
             ErrorName::CardTied,
             "this request can be authorized again with the card of the first time only",
         ),
+        CloseReason::LimitReached => {
+            error(ErrorName::LimitReached, "a limit of this computer's keys is reached; the user was told")
+        }
         CloseReason::TimedOut => error(ErrorName::Timeout, "it was not done in time"),
         CloseReason::PinBlocked => {
             error(ErrorName::PinBlocked, "the PIN is blocked after too many wrong ones")
@@ -70,6 +74,7 @@ pub(super) async fn record_authorized(wallet: &Wallet, payment: &Payment) {
     let mut changes = std::mem::take(&mut *payment.changes.borrow_mut());
     changes.add_history(history(payment, Outcome::Authorized));
     changes.audit(event(payment, AuditKind::PaymentAuthorized));
+    limits::keep_taken_back(wallet, payment, &mut changes);
     let committed = wallet.vault.write(|store| store.commit(changes, Durability::Lazy)).await;
     // What had to be durable was so before the authenticator signed; the authorization stands.
     payment.history.set(committed.ok().and_then(|committed| committed.history.last().copied()));
@@ -107,6 +112,7 @@ pub(super) async fn record_closed(
     {
         changes.audit(event(payment, audit_of(reason)).reason(error.name.short()));
     }
+    limits::keep_taken_back(wallet, payment, &mut changes);
     if changes.is_empty() {
         return;
     }
@@ -122,7 +128,7 @@ fn outcome_of(reason: CloseReason) -> Outcome {
         CloseReason::Aborted | CloseReason::OwnerVanished => Outcome::Aborted,
         CloseReason::TimedOut => Outcome::Expired,
         CloseReason::NoMatchingCard => Outcome::NoCard,
-        CloseReason::CardTied => Outcome::Refused,
+        CloseReason::CardTied | CloseReason::LimitReached => Outcome::Refused,
         CloseReason::AgentVanished
         | CloseReason::PinBlocked
         | CloseReason::PinNotSet
@@ -136,7 +142,9 @@ fn outcome_of(reason: CloseReason) -> Outcome {
 fn audit_of(reason: CloseReason) -> AuditKind {
     match reason {
         CloseReason::Declined => AuditKind::PaymentDeclined,
-        CloseReason::NoMatchingCard | CloseReason::CardTied => AuditKind::PaymentRefused,
+        CloseReason::NoMatchingCard | CloseReason::CardTied | CloseReason::LimitReached => {
+            AuditKind::PaymentRefused
+        }
         CloseReason::PinBlocked => AuditKind::PinBlocked,
         CloseReason::PinNotSet
         | CloseReason::NoAuthenticator

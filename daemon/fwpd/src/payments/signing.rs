@@ -10,8 +10,8 @@ use fwp_store::record::{AuditEvent, AuditKind, AuthenticatorKind, CardId};
 use fwp_store::{Changes, Durability};
 use fwp_wallet::{Approved, Authorizable, Card};
 
-use super::Payment;
 use super::witness::Signature;
+use super::{Payment, limits};
 use crate::authenticators::{Piggyback, Platform, Source};
 use crate::ceremonies::{Stage, Subject, conduct, refusal};
 use crate::interrupts::Interrupts;
@@ -21,7 +21,7 @@ use crate::{clock, holdings};
 /// How often randomness is drawn again where it is no secret key (each: 2^-32).
 const DRAWS: usize = 4;
 
-/// Ties, signs and seals.
+/// Ties, signs and seals. `signature` knows afterwards whether the authenticator may have signed.
 ///
 /// # Errors
 /// `CardTied`; what a ceremony fails with; the request is not tied to the card by this then, unless the authenticator may have
@@ -30,6 +30,7 @@ pub(super) async fn sign(
     wallet: &Wallet,
     payment: &Payment,
     approved: Approved,
+    signature: &Signature,
     interrupts: &mut Interrupts,
 ) -> Result<FwpAssertion, Error> {
     let now = clock::moment();
@@ -45,9 +46,8 @@ pub(super) async fn sign(
             (Piggyback::default(), kept.map(|_| ()))
         }
     };
-    let signature = Signature::default();
     let signed = match kept {
-        Ok(()) => sign_tied(wallet, payment, &authorizable, &piggyback, &signature, interrupts).await,
+        Ok(()) => sign_tied(wallet, payment, &authorizable, &piggyback, signature, interrupts).await,
         Err(error) => Err(error),
     };
     let signed = piggyback.explain(signed);
@@ -70,6 +70,7 @@ fn before_signing(wallet: &Wallet, authorizable: &Authorizable) -> Result<Change
         changes.remove_ledger(&expired.payee_host, &expired.request_id);
     }
     holdings::put(&mut changes, authorizable.ledger_entry());
+    limits::keep(wallet, authorizable.card().handle(), &mut changes)?;
     let consent = authorizable.consent();
     changes.audit(
         AuditEvent::new(now.unix_ms, AuditKind::PaymentAuthorizing)
