@@ -170,6 +170,11 @@ impl Enrollments {
         }
     }
 
+    /// To be held while cards are checked against those that are there, and stored.
+    pub(crate) fn storing(&self) -> Storing {
+        Rc::clone(&self.storing)
+    }
+
     /// Whether none is open.
     pub(crate) fn is_empty(&self) -> bool {
         self.open.borrow().is_empty()
