@@ -28,7 +28,7 @@ pub enum AuditKind {
     PaymentAuthorized,
     /// The user said no.
     PaymentDeclined,
-    /// The wallet refused: another card was used for this request.
+    /// The wallet refused: another card was used for this request, or a limit was reached.
     PaymentRefused,
     /// The authenticator or the store failed.
     PaymentFailed,

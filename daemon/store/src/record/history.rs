@@ -23,7 +23,7 @@ pub enum Outcome {
     Expired,
     /// No card matches.
     NoCard,
-    /// The wallet refused: another card was used for this request.
+    /// The wallet refused: another card was used for this request, or a limit was reached.
     Refused,
     /// The authenticator or the store failed.
     Failed,
