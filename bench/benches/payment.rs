@@ -5,7 +5,8 @@
 
 use fwp_bench::{Row, print};
 use fwp_dbus::{Client, Event};
-use fwp_tests::{Bank, Checkout, Fwpd, MY_BANK, PrivateBus, QUICK, ScriptedAgent, enroll, requests::BANKNET};
+use fwp_tests::daemon::MANY_PAYMENTS;
+use fwp_tests::{Bank, Checkout, Fwpd, MY_BANK, PrivateBus, ScriptedAgent, enroll, requests::BANKNET};
 use p256::ecdsa::signature::{Signer, Verifier};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -14,6 +15,9 @@ use tokio::runtime::Runtime;
 use zbus::Connection;
 
 const ROUNDS: usize = 60;
+/// No limits, which so many payments in a row would reach.
+const UNLIMITED: &str =
+    "\n[platform-keys]\npayment = \"unlimited\"\nday = \"unlimited\"\npayments-per-hour = \"unlimited\"\n";
 const ECHO: &str = "io.github.fwpd.BenchEcho";
 
 /// Our own program stands in for the bare programs of the floors.
@@ -57,7 +61,7 @@ struct Stage {
 
 impl Stage {
     async fn start(bus: PrivateBus, wallets: usize, cards: usize) -> Self {
-        let fwpd = Fwpd::start(&bus, program(), QUICK).await;
+        let fwpd = Fwpd::start(&bus, program(), MANY_PAYMENTS).await;
         let (desktop, page) = (fwpd.client(&bus).await, fwpd.client(&bus).await);
         ScriptedAgent::new().register(&desktop).await.unwrap();
         let bank = Bank::new(MY_BANK);
@@ -205,7 +209,7 @@ async fn start_and_size() {
     let mut rounds = Vec::new();
     for _ in 0..21 {
         let start = Instant::now();
-        let daemon = Fwpd::start(&bus, program(), QUICK).await;
+        let daemon = Fwpd::start(&bus, program(), MANY_PAYMENTS).await;
         let ours = start.elapsed().as_secs_f64();
         drop(daemon);
         let start = Instant::now();
@@ -222,7 +226,7 @@ async fn start_and_size() {
     print("Start", &[start]);
 
     let bus = PrivateBus::session();
-    let fresh = Fwpd::start(&bus, program(), QUICK).await;
+    let fresh = Fwpd::start(&bus, program(), MANY_PAYMENTS).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let before = pss_mb(&fresh);
     drop(fresh);

@@ -17,6 +17,10 @@ use crate::{PATIENCE, soon};
 /// Settings in which no test has to wait for a pause or a keyring.
 pub const QUICK: &str = "[policy]\ncool-down = 0\n";
 
+/// As [`QUICK`], for more payments than keys in this computer may make.
+pub const MANY_PAYMENTS: &str = "[policy]\ncool-down = 0\n\
+    [platform-keys]\nday = \"unlimited\"\npayments-per-hour = \"unlimited\"\n";
+
 /// The daemon, killed when it is dropped.
 #[derive(Debug)]
 pub struct Fwpd {
@@ -27,13 +31,16 @@ pub struct Fwpd {
 }
 
 impl Fwpd {
-    /// Starts the daemon with a fresh state directory, and waits for its name.
+    /// Starts the daemon with a fresh state directory, and waits for its name. Without settings for a TPM it uses none: no test
+    /// leaves anything in the one of this machine.
     ///
     /// # Panics
     /// If it doesn't come up.
     pub async fn start(bus: &PrivateBus, program: impl AsRef<Path>, config: &str) -> Self {
         let state = tempfile::Builder::new().prefix("fwpd-state-").tempdir().expect("a state directory");
-        std::fs::write(state.path().join("fwpd.toml"), config).expect("the configuration written");
+        let no_tpm = if config.contains("[tpm]") { "" } else { "\n[tpm]\naddress = \"none\"\n" };
+        std::fs::write(state.path().join("fwpd.toml"), format!("{config}{no_tpm}"))
+            .expect("the configuration written");
         let (name, address) = bus.variable();
         let mut daemon = Self {
             process: None,

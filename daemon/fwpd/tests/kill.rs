@@ -10,8 +10,9 @@ use fwp_dbus::types::HistoryOptions;
 use fwp_dbus::{Client, ClientError, Event};
 use fwp_store::slot::{KeyFile, KeySlot};
 use fwp_store::{Found, Store};
+use fwp_tests::daemon::MANY_PAYMENTS;
 use fwp_tests::requests::BANKNET;
-use fwp_tests::{Bank, Checkout, Fwpd, MY_BANK, PrivateBus, QUICK, ScriptedAgent, enroll};
+use fwp_tests::{Bank, Checkout, Fwpd, MY_BANK, PrivateBus, ScriptedAgent, enroll};
 use zbus::OwnedObjectPath;
 
 const FWPD: &str = env!("CARGO_BIN_EXE_fwpd");
@@ -31,7 +32,7 @@ async fn nothing_acknowledged_is_lost_by_kill_9_at_200_random_instants() {
     let mut random = Random::seeded();
     let bus = PrivateBus::session();
     let bank = Bank::new(MY_BANK);
-    let mut fwpd = Fwpd::start(&bus, FWPD, QUICK).await;
+    let mut fwpd = Fwpd::start(&bus, FWPD, MANY_PAYMENTS).await;
     let connection = bus.connect().await;
     let mut acknowledged = Acknowledged::default();
     let (mut during_enrollment, mut during_payment, mut too_late) = (0, 0, 0);

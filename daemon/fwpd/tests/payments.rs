@@ -9,6 +9,7 @@ use futures_util::StreamExt;
 use fwp_dbus::interfaces::{CREDENTIAL, PAYMENT, WALLET, WALLET_PATH};
 use fwp_dbus::types::{HistoryOptions, PaymentOptions};
 use fwp_dbus::{Client, ClientError, ErrorName, Event};
+use fwp_tests::daemon::MANY_PAYMENTS;
 use fwp_tests::requests::{BANKNET, SPACE_SHOP, details, method_data, update};
 use fwp_tests::{
     Answer, Bank, Checkout, Fwpd, MY_BANK, PrivateBus, Prompt, QUICK, ScriptedAgent, enroll, refused, soon,
@@ -501,7 +502,7 @@ async fn ending_the_daemon_tells_the_owner_and_takes_the_prompt_away() {
 /// The moment between the signature and its Response is short, so this tries often.
 #[tokio::test]
 async fn after_an_acknowledged_abort_no_authorization_is_handed_out() {
-    let stage = Stage::new().await;
+    let stage = Stage::with_config(MANY_PAYMENTS).await;
     let (connection, wallet) = (stage.page.connection(), stage.page.wallet().await.unwrap());
     for round in 0..40 {
         let id = format!("round {round}");
