@@ -5,8 +5,10 @@ use crate::certificate::{self, CertificateError, check_certificates};
 use crate::error::Refusal;
 use crate::maker::{MakerChain, Vouched};
 use crate::signature;
+use crate::tpm_certificate::check_tpm_certificates;
 use fwp::enrollment::{Attestation, Offer};
 use fwp_cose::cbor::{Value, decode};
+use fwp_cose::tpm::TpmStatement;
 use fwp_cose::{PublicKey, SignatureAlgorithm, SignatureError};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -26,15 +28,16 @@ pub struct AttestedKey {
     pub vouched: Vouched,
 }
 
-/// Checks the attestation of a key that was made for `offer`: packed (WebAuthn section 8.2), with certificates or without,
-/// over the enrollment's client data hash, by a user who was present and verified. Whether a maker that the bank knows is
-/// behind the certificates, [`AttestedKey::check_maker`] says; without that call, a key with certificates has shown no more
-/// than one without.
+/// Checks the attestation of a key that was made for `offer`: packed (WebAuthn section 8.2), with certificates or without, or a
+/// TPM's (section 8.3), over the enrollment's client data hash, by a user who was present and verified. Whether a maker, or an
+/// authority for TPMs, that the bank knows is behind the certificates, [`AttestedKey::check_maker`] says; without that call, a key
+/// with certificates has shown no more than one without.
 ///
 /// # Errors
 /// [`Refusal::Challenge`], [`Refusal::RpId`], [`Refusal::AttestationForm`], [`Refusal::AttestationFormat`],
 /// [`Refusal::AuthenticatorData`], [`Refusal::UserNotPresent`], [`Refusal::UserNotVerified`],
-/// [`Refusal::AttestedCredential`], [`Refusal::AttestedAlgorithm`], [`Refusal::Certificate`], [`Refusal::Signature`].
+/// [`Refusal::AttestedCredential`], [`Refusal::AttestedAlgorithm`], [`Refusal::Certificate`], [`Refusal::Signature`],
+/// [`Refusal::TpmStatement`], [`Refusal::TpmAlgorithm`].
 pub fn verify_attestation(attestation: &Attestation, offer: &Offer) -> Result<AttestedKey, Refusal> {
     if !bool::from(attestation.challenge.ct_eq(&offer.challenge)) {
         return Err(Refusal::Challenge);
@@ -71,7 +74,7 @@ pub fn verify_attestation(attestation: &Attestation, offer: &Offer) -> Result<At
     })
 }
 
-/// An attestation object (section 6.5.4) of the format `packed`.
+/// An attestation object (section 6.5.4).
 struct AttestationObject {
     auth_data: Vec<u8>,
     statement: Statement,
@@ -84,22 +87,50 @@ impl AttestationObject {
         let statement = Members::of(object.take("attStmt")?)?;
         let Value::Bytes(auth_data) = object.take("authData")? else { return Err(Refusal::AttestationForm) };
         object.finish(Refusal::AttestationForm)?;
-        if format != Value::from("packed") {
-            return Err(Refusal::AttestationFormat);
-        }
-        Ok(Self { auth_data, statement: Statement::read(statement)? })
+        let statement = match format {
+            Value::Text(format) if format == "packed" => Statement::Packed(PackedStatement::read(statement)?),
+            Value::Text(format) if format == "tpm" => Statement::Tpm(TpmStatement::from_map(&statement.0)?),
+            _ => return Err(Refusal::AttestationFormat),
+        };
+        Ok(Self { auth_data, statement })
     }
 }
 
+/// An attestation statement of a format that is verified here.
+enum Statement {
+    Packed(PackedStatement),
+    Tpm(TpmStatement),
+}
+
+impl Statement {
+    /// Verifies that the statement is about `key` and over `message`: authData and the client data hash.
+    fn verify(self, key: &AttestedCredential, message: &[u8]) -> Result<Vouched, Refusal> {
+        match self {
+            Self::Packed(statement) => statement.verify(key, message),
+            Self::Tpm(statement) => verify_tpm(statement, key, message),
+        }
+    }
+}
+
+/// Verifies a TPM's statement (section 8.3), and that its certificates are as they have to be (section 8.3.1).
+fn verify_tpm(statement: TpmStatement, key: &AttestedCredential, message: &[u8]) -> Result<Vouched, Refusal> {
+    if statement.alg != SignatureAlgorithm::Es256.id() {
+        return Err(Refusal::TpmAlgorithm(statement.alg));
+    }
+    let (attestation_key, _) = check_tpm_certificates(&statement.certificates, &key.aaguid)?;
+    statement.verify(&attestation_key, &key.public_key, message)?;
+    Ok(Vouched::ByTpm(MakerChain::new(statement.certificates)))
+}
+
 /// A packed attestation statement (section 8.2).
-struct Statement {
+struct PackedStatement {
     algorithm: i64,
     signature: Vec<u8>,
     /// None in a self attestation.
     x5c: Option<Vec<Vec<u8>>>,
 }
 
-impl Statement {
+impl PackedStatement {
     fn read(mut members: Members) -> Result<Self, Refusal> {
         let algorithm = members.take("alg")?.as_i64().ok_or(Refusal::AttestationForm)?;
         let Value::Bytes(signature) = members.take("sig")? else { return Err(Refusal::AttestationForm) };

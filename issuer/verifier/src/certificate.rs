@@ -1,4 +1,5 @@
-//! Attestation certificates (WebAuthn section 8.2.1): what one must say, and the signatures of its key.
+//! Attestation certificates (WebAuthn section 8.2.1): what one must say, and the signatures of its key. Those of a TPM's keys have
+//! other names and purposes: [`crate::tpm_certificate`].
 
 use crate::error::Refusal;
 use fwp_cose::{SignatureAlgorithm, SignatureError};
@@ -51,8 +52,22 @@ pub enum CertificateError {
         "the attestation certificate's subject has no {0}, several, or not what WebAuthn section 8.2.1 says"
     )]
     Subject(&'static str),
-    /// The attestation certificate is a certificate authority's.
-    #[error("the attestation certificate is a certificate authority's")]
+    /// The certificate of a TPM's attestation key names a subject (section 8.3.1).
+    #[error("the certificate of the TPM's attestation key has a subject; WebAuthn section 8.3.1 wants none")]
+    NamedSubject,
+    /// The certificate of a TPM's attestation key does not name the TPM as section 8.3.1 says.
+    #[error("the certificate of the TPM's attestation key has no {0}, several, or a malformed one")]
+    TpmName(&'static str),
+    /// The certificate is not for a TPM's attestation key (section 8.3.1).
+    #[error(
+        "the certificate's extended key usage leaves out a TPM's attestation key (tcg-kp-AIKCertificate)"
+    )]
+    Purpose,
+    /// The certificate of a TPM's attestation key has another kind of key.
+    #[error("the certificate of the TPM's attestation key has no key on P-256")]
+    AttestationKey,
+    /// The attestation certificate is a certificate authority's, or (section 8.3.1) does not say that it is none.
+    #[error("the attestation certificate is a certificate authority's, or does not say that it is none")]
     Authority,
     /// The attestation certificate's key is not for signatures (its key usage says so).
     #[error("the attestation certificate's key usage leaves out digital signatures")]
@@ -73,7 +88,14 @@ impl CertificateError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Count { .. } | Self::Length { .. } | Self::Malformed { .. } => "attestation-certificates",
-            Self::Version | Self::Subject(_) | Self::Authority | Self::Usage => "attestation-certificate",
+            Self::Version
+            | Self::Subject(_)
+            | Self::NamedSubject
+            | Self::TpmName(_)
+            | Self::Purpose
+            | Self::AttestationKey
+            | Self::Authority
+            | Self::Usage => "attestation-certificate",
             Self::ModelForm | Self::Model => "attestation-model",
             Self::Algorithm(_) => "attestation-algorithm",
         }
@@ -84,8 +106,13 @@ impl CertificateError {
 /// `aaguid`. Who signed them is not asked here.
 ///
 /// # Errors
-/// [`CertificateError`], all but [`CertificateError::Algorithm`].
+/// [`CertificateError`], all but [`CertificateError::Algorithm`] and those of TPMs.
 pub fn check_certificates(x5c: &[Vec<u8>], aaguid: &[u8; 16]) -> Result<(), CertificateError> {
+    check_leaf(&read_all(x5c)?, aaguid)
+}
+
+/// Reads all certificates of `x5c`, and returns the first.
+pub(crate) fn read_all(x5c: &[Vec<u8>]) -> Result<X509Certificate<'_>, CertificateError> {
     if x5c.len() > MAX_CERTIFICATES {
         return Err(CertificateError::Count { found: x5c.len() });
     }
@@ -96,7 +123,7 @@ pub fn check_certificates(x5c: &[Vec<u8>], aaguid: &[u8; 16]) -> Result<(), Cert
         read(der).ok_or(CertificateError::Malformed { at })?;
     }
     let leaf = x5c.first().ok_or(CertificateError::Count { found: 0 })?;
-    check_leaf(&read(leaf).ok_or(CertificateError::Malformed { at: 0 })?, aaguid)
+    read(leaf).ok_or(CertificateError::Malformed { at: 0 })
 }
 
 /// Reads a certificate to its last byte, with all its extensions.
@@ -127,9 +154,18 @@ fn check_leaf(leaf: &X509Certificate<'_>, aaguid: &[u8; 16]) -> Result<(), Certi
     if leaf.is_ca() {
         return Err(CertificateError::Authority);
     }
-    if leaf.key_usage().ok().flatten().is_some_and(|usage| !usage.value.digital_signature()) {
-        return Err(CertificateError::Usage);
-    }
+    check_usage(leaf)?;
+    check_model(leaf, aaguid)
+}
+
+/// Checks that the key is for signatures, if its usage is limited at all.
+pub(crate) fn check_usage(leaf: &X509Certificate<'_>) -> Result<(), CertificateError> {
+    let is_left_out = leaf.key_usage().ok().flatten().is_some_and(|usage| !usage.value.digital_signature());
+    if is_left_out { Err(CertificateError::Usage) } else { Ok(()) }
+}
+
+/// Checks that the certificate is for the model `aaguid`, if it is for one.
+pub(crate) fn check_model(leaf: &X509Certificate<'_>, aaguid: &[u8; 16]) -> Result<(), CertificateError> {
     let Some(model) = leaf.iter_extensions().find(|extension| extension.oid == AAGUID) else { return Ok(()) };
     if model.critical {
         return Err(CertificateError::ModelForm);

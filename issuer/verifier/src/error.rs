@@ -5,6 +5,7 @@ use crate::maker::MakerError;
 use fwp::authorization::{EsadError, SadError};
 use fwp::json::{FieldError, FieldProblem};
 use fwp_cose::SignatureError;
+use fwp_cose::tpm::TpmStatementError;
 
 /// Why the PSP or the bank says no: one variant for each check, in the order in which they are made. [`Refusal::code`] is
 /// stable and for programs; the text is for people. Neither holds an account number.
@@ -128,9 +129,15 @@ pub enum Refusal {
         "the attestation object is not CBOR with fmt, attStmt and authData as WebAuthn section 6.5.4 says"
     )]
     AttestationForm,
-    /// Another attestation statement format than `packed`, or one with members that `packed` does not have.
-    #[error("the attestation statement is not of the format packed, with alg, sig and at most x5c")]
+    /// Another attestation statement format than `packed` and `tpm`, or one with members that `packed` does not have.
+    #[error("the attestation statement is not of the format tpm, nor packed with alg, sig and at most x5c")]
     AttestationFormat,
+    /// The statement of a TPM is malformed, or does not attest the key.
+    #[error("the TPM's attestation statement: {0}")]
+    TpmStatement(TpmStatementError),
+    /// The statement of a TPM is signed with another algorithm than ES256.
+    #[error("the TPM's attestation statement is signed with COSE algorithm {0}; ES256 (-7) is taken")]
+    TpmAlgorithm(i64),
     /// The attestation is not over the challenge of an open offer.
     #[error("the challenge is not that of an open offer; ask for a new one")]
     Challenge,
@@ -140,7 +147,7 @@ pub enum Refusal {
     /// The key's algorithm is none of the offer's.
     #[error("the key's algorithm is none of those that were offered")]
     AttestedAlgorithm,
-    /// The certificates of the attestation are not as WebAuthn section 8.2.1 says.
+    /// The certificates of the attestation are not as WebAuthn section 8.2.1, or 8.3.1 for a TPM's, says.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
     /// No maker that the bank knows vouches for the key.
@@ -189,11 +196,39 @@ impl Refusal {
             Self::Conflict => "conflict",
             Self::AttestationForm => "attestation-form",
             Self::AttestationFormat => "attestation-format",
+            Self::TpmStatement(error) => tpm_code(error),
+            Self::TpmAlgorithm(_) => "attestation-algorithm",
             Self::Challenge => "challenge",
             Self::AttestedCredential => "attested-credential",
             Self::AttestedAlgorithm => "attested-algorithm",
             Self::Certificate(error) => error.code(),
             Self::Maker(error) => error.code(),
+        }
+    }
+}
+
+/// A word for programs that stays the same from version to version.
+fn tpm_code(error: &TpmStatementError) -> &'static str {
+    match error {
+        TpmStatementError::Member(_) | TpmStatementError::Unknown | TpmStatementError::Structure(_) => {
+            "tpm-form"
+        }
+        TpmStatementError::Version => "tpm-version",
+        TpmStatementError::Magic => "tpm-magic",
+        TpmStatementError::Kind => "tpm-type",
+        TpmStatementError::NotBound => "tpm-not-bound",
+        TpmStatementError::OtherKey => "tpm-other-key",
+        TpmStatementError::Name => "tpm-name",
+        TpmStatementError::ExtraData => "tpm-extra-data",
+        TpmStatementError::Signature(_) => "signature",
+    }
+}
+
+impl From<TpmStatementError> for Refusal {
+    fn from(error: TpmStatementError) -> Self {
+        match error {
+            TpmStatementError::Signature(error) => Self::Signature(error),
+            error => Self::TpmStatement(error),
         }
     }
 }

@@ -11,6 +11,8 @@
 //! | [`booking`] | replay, idempotency, uniqueness, booking: one transaction | step 10.5 |
 //! | [`attestation`] | is a new FIDO key good for cards? | section 5 |
 //! | [`certificate`], [`maker`] | the certificates of its attestation, and whether they lead to a maker's root | |
+//! | [`tpm_certificate`] | those of a TPM's attestation key | |
+//! | [`endorsement`] | for who issues these: a TPM's own certificate, by its maker | |
 //! | [`error`] | why the answer is no | |
 //!
 //! A bank does for every delivery:
@@ -39,12 +41,14 @@ pub mod authenticator_data;
 pub mod booking;
 pub mod certificate;
 pub mod decrypt;
+pub mod endorsement;
 pub mod error;
 pub mod issuer_key;
 pub mod maker;
 pub mod psp;
 pub mod signature;
 pub mod terms;
+pub mod tpm_certificate;
 pub mod verified;
 
 pub use attestation::{AttestedKey, verify_attestation};

@@ -1,5 +1,5 @@
-//! Who vouches for a new key: the key itself, or its maker by a chain of certificates that ends at a root which the bank
-//! trusts (WebAuthn section 7.1 steps 20 and 21, RFC 5280).
+//! Who vouches for a new key: the key itself, its maker, or the TPM that it is in, by a chain of certificates that ends at a root
+//! which the bank trusts (WebAuthn section 7.1 steps 20 and 21, RFC 5280).
 
 use crate::attestation::AttestedKey;
 use crate::certificate::read;
@@ -20,6 +20,10 @@ pub enum Vouched {
     ByItself,
     /// By an attestation key with certificates. Whose they are is open until [`AttestedKey::check_maker`].
     ByMaker(MakerChain),
+    /// By an attestation key of the TPM that the new key was made in and can't leave, with certificates by an authority that knows
+    /// TPMs. Whether it is one that the bank trusts is open until [`AttestedKey::check_maker`]. The TPM vouches for the key, not for
+    /// the program that uses it: AAGUID and flags are that program's own word.
+    ByTpm(MakerChain),
 }
 
 /// The certificates that came with an attestation, which the first one's key has signed.
@@ -130,6 +134,33 @@ impl AttestationRoots {
         Self::from_der(roots.iter().map(AsRef::as_ref))
     }
 
+    /// Checks that `leaf`, with the help of `others`, leads to one of these roots at `now_ms`.
+    pub(crate) fn check(
+        &self,
+        leaf: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        now_ms: i64,
+    ) -> Result<(), MakerError> {
+        let now = Duration::from_millis(u64::try_from(now_ms).unwrap_or(0));
+        if self.leaves.contains(leaf) {
+            return check_validity(leaf, now);
+        }
+        EndEntityCert::try_from(leaf)
+            .and_then(|leaf| {
+                leaf.verify_for_usage(
+                    ALL_VERIFICATION_ALGS,
+                    &self.authorities,
+                    others,
+                    UnixTime::since_unix_epoch(now),
+                    AnyPurpose,
+                    None,
+                    Some(&may_sign_certificates),
+                )
+                .map(|_| ())
+            })
+            .map_err(|error| maker_error(&error))
+    }
+
     fn add(&mut self, der: &[u8]) -> Option<()> {
         let certificate = read(der)?;
         // Version 1 has no basic constraints to say it.
@@ -146,8 +177,9 @@ impl AttestationRoots {
 }
 
 impl AttestedKey {
-    /// Checks that a maker whom the bank knows vouches for this key: the certificates lead to one of `roots`, each is valid
-    /// at `now_ms` (milliseconds since 1970), and each was allowed to sign the one before. Revocation is not looked up.
+    /// Checks that a maker whom the bank knows, or an authority that certifies TPMs' keys, vouches for this key: the certificates lead
+    /// to one of `roots`, each is valid at `now_ms` (milliseconds since 1970), and each was allowed to sign the one before. Revocation
+    /// is not looked up.
     ///
     /// A maker's root vouches for all of its models: to rely on [`AttestedKey::aaguid`], give the roots that the Metadata
     /// Service lists for it.
@@ -155,26 +187,11 @@ impl AttestedKey {
     /// # Errors
     /// [`MakerError`], by cause.
     pub fn check_maker(&self, roots: &AttestationRoots, now_ms: i64) -> Result<(), MakerError> {
-        let Vouched::ByMaker(chain) = &self.vouched else { return Err(MakerError::NoMaker) };
+        let (Vouched::ByMaker(chain) | Vouched::ByTpm(chain)) = &self.vouched else {
+            return Err(MakerError::NoMaker);
+        };
         let (leaf, others) = chain.0.split_first().ok_or(MakerError::NoMaker)?;
-        let now = Duration::from_millis(u64::try_from(now_ms).unwrap_or(0));
-        if roots.leaves.contains(leaf) {
-            return check_validity(leaf, now);
-        }
-        EndEntityCert::try_from(leaf)
-            .and_then(|leaf| {
-                leaf.verify_for_usage(
-                    ALL_VERIFICATION_ALGS,
-                    &roots.authorities,
-                    others,
-                    UnixTime::since_unix_epoch(now),
-                    AnyPurpose,
-                    None,
-                    Some(&may_sign_certificates),
-                )
-                .map(|_| ())
-            })
-            .map_err(|error| maker_error(&error))
+        roots.check(leaf, others, now_ms)
     }
 }
 

@@ -1,10 +1,12 @@
-//! A maker of security keys with its certificates, for the tests.
-#![allow(unreachable_pub)]
+//! A maker of security keys, or an authority for TPMs, with its certificates, for the tests.
+#![allow(unreachable_pub, dead_code, reason = "each test program uses its part")]
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
-    SigningKey, date_time_ymd,
+    BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
+    IsCa, Issuer, KeyPair, PublicKeyData, SigningKey, date_time_ymd,
 };
+use yasna::models::ObjectIdentifier;
+use yasna::{Tag, construct_der};
 
 /// Within all dates of all certificates here: 2026-01-01.
 pub const NOW_MS: i64 = 1_767_225_600_000;
@@ -56,7 +58,7 @@ impl Maker {
     }
 
     /// A certificate for `key` in DER.
-    pub fn sign(&self, params: CertificateParams, key: &KeyPair) -> Vec<u8> {
+    pub fn sign(&self, params: CertificateParams, key: &impl PublicKeyData) -> Vec<u8> {
         params.signed_by(key, &self.issuer).unwrap().der().to_vec()
     }
 }
@@ -95,4 +97,48 @@ pub fn model_extension(model: &[u8; 16]) -> CustomExtension {
 /// `key`'s signature over `message`.
 pub fn signature(key: &KeyPair, message: &[u8]) -> Vec<u8> {
     key.sign(message).unwrap()
+}
+
+/// tcg-kp-AIKCertificate.
+pub const ATTESTATION_PURPOSE: &[u64] = &[2, 23, 133, 8, 3];
+/// tcg-kp-EKCertificate.
+pub const ENDORSEMENT_PURPOSE: &[u64] = &[2, 23, 133, 8, 1];
+/// Manufacturer, model and version of a TPM.
+pub const TPM: [(u64, &str); 3] = [(1, "id:00001014"), (2, "swtpm"), (3, "id:20191023")];
+
+/// The certificate of a TPM's attestation key as WebAuthn section 8.3.1 wants it.
+pub fn tpm_leaf_params() -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::Other(ATTESTATION_PURPOSE.to_vec())];
+    params.custom_extensions = vec![tpm_name_extension(&[&TPM])];
+    (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2030, 1, 1));
+    params
+}
+
+/// A critical subject alternative name with these directoryNames: last number of each attribute's type (2.23.133.2.x) and value.
+pub fn tpm_name_extension(names: &[&[(u64, &str)]]) -> CustomExtension {
+    let content = construct_der(|writer| {
+        writer.write_sequence(|writer| {
+            for name in names {
+                writer.next().write_tagged(Tag::context(4), |writer| {
+                    writer.write_sequence(|writer| {
+                        for (kind, value) in *name {
+                            writer.next().write_set(|writer| {
+                                writer.next().write_sequence(|writer| {
+                                    let kind = ObjectIdentifier::from_slice(&[2, 23, 133, 2, *kind]);
+                                    writer.next().write_oid(&kind);
+                                    writer.next().write_utf8_string(value);
+                                });
+                            });
+                        }
+                    });
+                });
+            }
+        });
+    });
+    let mut extension = CustomExtension::from_oid_content(&[2, 5, 29, 17], content);
+    extension.set_criticality(true);
+    extension
 }
