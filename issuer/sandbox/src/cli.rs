@@ -46,10 +46,14 @@ pub enum Command {
         /// Append every IssuerRequest with its verdict to this file, a JSON line each.
         #[arg(long, value_name = "FILE")]
         record: Option<PathBuf>,
-        /// Take only FIDO keys that a maker vouches for with certificates leading to one of these roots (PEM). Without it
-        /// every key is taken, whoever vouches for it; the bank's page says who.
+        /// Take only FIDO keys that a maker vouches for with certificates leading to one of these roots (PEM), and keys in TPMs that
+        /// the bank has certified. Without it every key is taken, whoever vouches for it; the bank's page says who.
         #[arg(long, value_name = "FILE")]
         attestation_roots: Option<PathBuf>,
+        /// Certify the attestation keys of TPMs by makers with these roots (PEM), at URL/bank/tpm-ca:
+        /// `fwpctl authenticators certify tpm URL/bank/tpm-ca`.
+        #[arg(long, value_name = "FILE")]
+        tpm_roots: Option<PathBuf>,
         /// Print the ready line as JSON.
         #[arg(long)]
         json: bool,

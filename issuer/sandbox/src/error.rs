@@ -25,7 +25,7 @@ pub enum SandboxError {
     },
     /// The makers' roots are none.
     #[error(
-        "{path}: {why}; give makers' root certificates in PEM, such as those of the FIDO Metadata Service"
+        "{path}: {why}; give makers' root certificates in PEM (security keys': the FIDO Metadata Service has them)"
     )]
     Roots {
         /// The file.
@@ -33,6 +33,14 @@ pub enum SandboxError {
         /// What is wrong with it.
         why: fwp_verifier::maker::RootsError,
     },
+    /// The file of the authority for TPMs' keys is not one of ours.
+    #[error(
+        "{0} is not the private key and the root certificate of the sandbox's CA in PEM; move it away and new ones are made"
+    )]
+    CaFile(PathBuf),
+    /// A certificate can't be made.
+    #[error("a certificate can't be made: {0}")]
+    Certificate(#[from] rcgen::Error),
     /// The books can't be read or written.
     #[error("the books: {0}")]
     Books(#[from] rusqlite::Error),

@@ -6,6 +6,7 @@
 //! | [`shop`] | the Space Shop: orders, PSPRequest |
 //! | [`psp`] | merchants, IssuerRequest |
 //! | [`bank`] | keys, books, cards, enrollment, payments, the staff's pages |
+//! | [`ca`] | the bank's certification authority for TPMs' attestation keys |
 //! | [`serve`], [`http`], [`page`] | the server around them |
 //! | [`record`] | deliveries and verdicts as JSON lines |
 //! | [`cases`] | `fwp-sandbox verify` |
@@ -14,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bank;
+pub mod ca;
 pub mod cases;
 pub mod cli;
 pub mod client;

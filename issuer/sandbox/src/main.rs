@@ -30,8 +30,8 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<ExitCode, SandboxError> {
     match command {
-        Command::Serve { listen, dir, record, attestation_roots, json } => {
-            serve(&Settings { listen, dir, record, attestation_roots }, json)
+        Command::Serve { listen, dir, record, attestation_roots, tpm_roots, json } => {
+            serve(&Settings { listen, dir, record, attestation_roots, tpm_roots }, json)
         }
         Command::Order { at, amount } => {
             let ordered = client::order(&at.url, Some(&amount))?;

@@ -3,8 +3,10 @@
 use crate::bank::issued::read_roots;
 use crate::bank::routes::BankService;
 use crate::bank::{self, Bank};
+use crate::ca::issuer::CaIssuer;
+use crate::ca::{self, CertificationAuthority};
 use crate::error::SandboxError;
-use crate::http::{loopback_names_only, random_id};
+use crate::http::{loopback_names_only, now_ms, random_id};
 use crate::psp::{self, Psp};
 use crate::record::Record;
 use crate::shop::orders::Orders;
@@ -27,8 +29,10 @@ pub struct Settings {
     pub dir: PathBuf,
     /// Where deliveries are recorded, if anywhere.
     pub record: Option<PathBuf>,
-    /// Roots of the makers whose keys alone are taken (PEM); none takes all keys.
+    /// Roots of the makers whose keys alone are taken (PEM), besides those in certified TPMs; none takes all keys.
     pub attestation_roots: Option<PathBuf>,
+    /// Roots of the makers whose TPMs are certified (PEM); without them there is no certification authority.
+    pub tpm_roots: Option<PathBuf>,
 }
 
 /// A server that is listening and ready to run.
@@ -51,7 +55,11 @@ impl Server {
         make_dir(&settings.dir)?;
         let record = settings.record.as_deref().map(Record::open).transpose()?;
         let roots = settings.attestation_roots.as_deref().map(read_roots).transpose()?;
-        let bank = Bank::open(&settings.dir, record)?;
+        let makers = settings.tpm_roots.as_deref().map(read_roots).transpose()?;
+        let ca = CaIssuer::read_or_make(&settings.dir, now_ms()?)?;
+        // What was certified stays so, also while nothing new is certified.
+        let bank = Bank::open(&settings.dir, record)?.with_tpm_roots(ca.roots().clone());
+        let authority = makers.map(|makers| CertificationAuthority::new(ca, makers));
         let bank = match roots {
             Some(roots) => bank.with_roots(roots),
             None => bank,
@@ -62,7 +70,7 @@ impl Server {
         let address = listener.local_addr().map_err(listening)?;
         // The bank's rpId is localhost, so that is how its URLs call this machine.
         let base_url = format!("http://localhost:{}", address.port());
-        let app = app(bank, orders, &base_url, address)?;
+        let app = app(bank, authority, orders, &base_url, address)?;
         Ok(Self { listener, app, base_url })
     }
 
@@ -82,7 +90,13 @@ impl Server {
 }
 
 /// The parties, and what they know of each other: URLs and tokens.
-fn app(bank: Bank, orders: Orders, base_url: &str, address: SocketAddr) -> Result<Router, SandboxError> {
+fn app(
+    bank: Bank,
+    authority: Option<CertificationAuthority>,
+    orders: Orders,
+    base_url: &str,
+    address: SocketAddr,
+) -> Result<Router, SandboxError> {
     let (psp_token, merchant_token) = (random_id()?, random_id()?);
     let between = format!("http://{address}");
     let psp = Psp::new(format!("{between}/bank/payments"), psp_token.clone(), merchant_token.clone())?;
@@ -94,6 +108,7 @@ fn app(bank: Bank, orders: Orders, base_url: &str, address: SocketAddr) -> Resul
         .merge(shop::routes(Arc::new(shop)))
         .merge(psp::routes(Arc::new(psp)))
         .merge(bank::routes::routes(Arc::new(bank)))
+        .merge(ca::routes::routes(authority.map(Arc::new)))
         .layer(axum::middleware::from_fn(loopback_names_only)))
 }
 

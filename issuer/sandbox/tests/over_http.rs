@@ -3,6 +3,7 @@
 
 mod common;
 
+use common::tpm::{TpmKey, certify};
 use common::{Card, FidoKey, cards};
 use fwp::PaymentRequest;
 use fwp::enrollment::{IssuedCard, Offer};
@@ -25,11 +26,16 @@ impl Sandbox {
     }
 
     fn start_with_roots(dir: &Path, attestation_roots: Option<PathBuf>) -> Self {
+        Self::start_with(dir, attestation_roots, None)
+    }
+
+    fn start_with(dir: &Path, attestation_roots: Option<PathBuf>, tpm_roots: Option<PathBuf>) -> Self {
         let settings = Settings {
             listen: "127.0.0.1:0".parse().unwrap(),
             dir: dir.join("sandbox"),
             record: Some(dir.join("record.jsonl")),
             attestation_roots,
+            tpm_roots,
         };
         let (ready, url) = std::sync::mpsc::channel();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -308,9 +314,53 @@ fn only_loopback_is_listened_on() {
         dir: dir.path().join("sandbox"),
         record: None,
         attestation_roots: None,
+        tpm_roots: None,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let refused = runtime.block_on(Server::start(&settings)).unwrap_err().to_string();
     assert!(refused.contains("not on loopback"), "{refused}");
     assert!(!settings.dir.exists());
+}
+
+#[test]
+fn a_tpm_is_certified_enrolled_and_shown_as_verified() {
+    let dir = tempfile::tempdir().unwrap();
+    let swtpm = virtual_tpm::Swtpm::from_the_maker();
+    let roots = dir.path().join("makers.pem");
+    std::fs::write(&roots, swtpm.makers_roots()).unwrap();
+    let sandbox = Sandbox::start_with(dir.path(), None, Some(roots));
+    let authority = format!("{}/bank/tpm-ca", sandbox.url);
+    let tpm = swtpm.tpm();
+    let key = tpm.create_attestation_key().unwrap();
+    let certificates = certify(&tpm, &key, |question| {
+        let answer = http::post(&authority, &[], &question).unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.body.to_string()
+    });
+    let key = TpmKey::new(&tpm, &key, certificates);
+    let enroll = |sandbox: &Sandbox| {
+        let offer = http::get(&format!("{}/bank/offer", sandbox.url)).unwrap();
+        let offer = Offer::parse(&offer.body.to_string()).unwrap();
+        let attestation = key.attest(&offer).to_json().to_string();
+        let answer = http::post(offer.attestation_url.as_deref().unwrap(), &[], &attestation).unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        http::get(&format!("{}/bank/cards", sandbox.url)).unwrap().body
+    };
+    let cards = enroll(&sandbox);
+    assert_eq!(cards[0]["vouchedBy"], "tpm");
+    assert_eq!(cards[0]["aaguid"], "88d08c45-9cb0-4089-ab1a-ab39fd266a62");
+    assert!(sandbox.page("/bank").contains("a TPM, verified"));
+
+    // Whoever is refused is told why.
+    let answer = http::post(&authority, &[], "{}").unwrap();
+    assert_eq!((answer.status, &answer.body["error"]), (422, &"message".into()));
+    assert_eq!(answer.body["by"], "tpm-ca");
+
+    // Without makers' roots nothing new is certified, and what was certified stays so.
+    drop(sandbox);
+    let sandbox = Sandbox::start(dir.path());
+    let answer = http::post(&format!("{}/bank/tpm-ca", sandbox.url), &[], "{}").unwrap();
+    assert_eq!((answer.status, &answer.body["error"]), (404, &"no-tpm-ca".into()));
+    assert!(answer.body["message"].as_str().unwrap().contains("--tpm-roots"));
+    assert_eq!(enroll(&sandbox)[0]["vouchedBy"], "tpm");
 }

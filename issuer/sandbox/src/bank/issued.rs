@@ -12,20 +12,23 @@ use std::path::Path;
 pub enum Voucher {
     /// The key itself.
     Itself,
-    /// Certificates that nobody has asked where they lead: the bank has no roots. Not better than the key itself.
+    /// Certificates by nobody whom the bank knows. Not better than the key itself.
     Certificates,
+    /// The TPM that the key is in, certified by an authority whose root the bank has.
+    Tpm,
     /// A maker whose root the bank has.
     Maker,
 }
 
 impl Voucher {
-    const ALL: [Self; 3] = [Self::Itself, Self::Certificates, Self::Maker];
+    const ALL: [Self; 4] = [Self::Itself, Self::Certificates, Self::Tpm, Self::Maker];
 
-    /// A word for programs that stays the same: `itself`, `certificates` or `maker`.
+    /// A word for programs that stays the same: `itself`, `certificates`, `tpm` or `maker`.
     pub fn word(self) -> &'static str {
         match self {
             Self::Itself => "itself",
             Self::Certificates => "certificates",
+            Self::Tpm => "tpm",
             Self::Maker => "maker",
         }
     }
@@ -34,20 +37,36 @@ impl Voucher {
     pub fn text(self) -> &'static str {
         match self {
             Self::Itself => "the key itself",
-            Self::Certificates => "certificates, not checked (the bank has no roots)",
+            Self::Certificates => "certificates, not verified (the bank has no root for them)",
+            Self::Tpm => "a TPM, verified",
             Self::Maker => "its maker, known to the bank",
         }
     }
 
-    /// Who vouches for `key` at `now_ms`. A bank that has roots takes no other keys than those of the makers.
+    /// Who vouches for `key` at `now_ms`. A bank that has `roots` of makers takes no other keys than theirs, and those in a TPM whose
+    /// authority is one of `tpm_roots`, or of `roots`.
     ///
     /// # Errors
-    /// [`MakerError`]: the bank has roots, and none of them vouches for the key.
-    pub fn of(key: &AttestedKey, roots: Option<&AttestationRoots>, now_ms: i64) -> Result<Self, MakerError> {
-        match (roots, &key.vouched) {
-            (Some(roots), _) => key.check_maker(roots, now_ms).map(|()| Self::Maker),
-            (None, Vouched::ByItself) => Ok(Self::Itself),
-            (None, Vouched::ByMaker(_)) => Ok(Self::Certificates),
+    /// [`MakerError`]: the bank has roots of makers, and nobody whom it knows vouches for the key.
+    pub fn of(
+        key: &AttestedKey,
+        roots: Option<&AttestationRoots>,
+        tpm_roots: Option<&AttestationRoots>,
+        now_ms: i64,
+    ) -> Result<Self, MakerError> {
+        let vouched = match key.vouched {
+            Vouched::ByItself => Self::Itself,
+            Vouched::ByMaker(_) => Self::Maker,
+            Vouched::ByTpm(_) => Self::Tpm,
+        };
+        let by = |roots: &AttestationRoots| key.check_maker(roots, now_ms);
+        if vouched == Self::Tpm && tpm_roots.is_some_and(|roots| by(roots).is_ok()) {
+            return Ok(vouched);
+        }
+        match (roots, vouched) {
+            (Some(roots), _) => by(roots).map(|()| vouched),
+            (None, Self::Itself) => Ok(vouched),
+            (None, _) => Ok(Self::Certificates),
         }
     }
 }

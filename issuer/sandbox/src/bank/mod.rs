@@ -45,6 +45,7 @@ pub struct Bank {
     rp_id: RpId,
     record: Option<Record>,
     roots: Option<AttestationRoots>,
+    tpm_roots: Option<AttestationRoots>,
 }
 
 /// What the bank answers to a delivery.
@@ -70,10 +71,16 @@ impl Bank {
         }
         let rp_id = RpId::parse(RP_ID).map_err(|_| SandboxError::DamagedBooks("no rpId"))?;
         let terms = Terms::live(rp_id.clone(), PRODUCTS.iter().map(cards::Product::terms).collect());
-        Ok(Self { books, keys, terms, rp_id, record, roots: None })
+        Ok(Self { books, keys, terms, rp_id, record, roots: None, tpm_roots: None })
     }
 
-    /// From now on only keys get cards that a maker with one of these roots vouches for.
+    /// From now on keys in a TPM count as vouched for if an authority with one of these roots has certified its attestation key.
+    #[must_use]
+    pub fn with_tpm_roots(self, roots: AttestationRoots) -> Self {
+        Self { tpm_roots: Some(roots), ..self }
+    }
+
+    /// From now on only keys get cards that a maker with one of these roots, or a TPM ([`Bank::with_tpm_roots`]), vouches for.
     #[must_use]
     pub fn with_roots(self, roots: AttestationRoots) -> Self {
         Self { roots: Some(roots), ..self }
@@ -198,7 +205,7 @@ impl Bank {
             Ok(key) => key,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let voucher = match Voucher::of(&key, self.roots.as_ref(), now_ms) {
+        let voucher = match Voucher::of(&key, self.roots.as_ref(), self.tpm_roots.as_ref(), now_ms) {
             Ok(voucher) => voucher,
             Err(error) => return Ok(Err(error.into())),
         };

@@ -8,6 +8,8 @@
     clippy::indexing_slicing
 )]
 
+pub mod tpm;
+
 use fwp::authorization::Randomness;
 use fwp::credential::CardData;
 use fwp::enrollment::{Attestation, IssuedCard, Offer};
