@@ -123,9 +123,11 @@ Examples:
   fwpctl authenticators wink 2             it blinks, to be told from others
   fwpctl authenticators pin set usb_1      its first PIN
   fwpctl authenticators reset usb_1        delete all its keys and its PIN
+  fwpctl authenticators certify URL        have the TPM's keys certified for banks
 
 A security key is there while it is plugged in, or lies on an NFC reader. WHICH is its number, ID or kind in the list; \
-\"key\" for the only security key, \"platform\" for this computer. Where a key can't be used, the list says why.")]
+\"key\" for the only security key, \"platform\" for this computer: the TPM (\"tpm\") where there is one, else keys in software \
+(\"software\"). Where a key can't be used, the list says why.")]
     Authenticators(AuthenticatorsArgs),
 
     /// Set or change the PIN of an authenticator (the same as "authenticators pin")
@@ -203,9 +205,42 @@ Most security keys allow this in the first seconds after they were plugged in on
 it in again, and it is reset at once, after a touch.")]
     Reset(ResetArgs),
 
+    /// Have the TPM's attestation key certified, so that a bank can verify where keys are
+    #[command(after_long_help = "\
+Examples:
+  fwpctl authenticators certify https://ca.example/tpm
+  fwpctl authenticators certify tpm https://ca.example/tpm
+
+The TPM vouches for the keys that you enroll from then on: a bank that trusts the certification authority can verify that they \
+are in a TPM and can't leave it. Without this they vouch for themselves, which any program could claim; keys of before stay \
+as they are. You do it once, and again after the TPM was cleared or the authenticator reset.
+
+You are asked first, because of what the authority gets to know: the certificate that the TPM's maker gave it, by which this one \
+TPM can be known again, and a new attestation key. It proves that both are of one TPM by a secret that only this TPM can open. \
+It learns nothing of cards and payments. Banks see the attestation key's certificate with each enrollment: the same one for all of \
+them.")]
+    Certify(CertifyArgs),
+
     /// Set or change a PIN
     #[command(subcommand)]
     Pin(PinCommand),
+}
+
+/// `authenticators certify`
+#[derive(Debug, Args)]
+#[command(allow_missing_positional = true)]
+pub struct CertifyArgs {
+    /// Its number, ID or kind in "fwpctl authenticators" [default: tpm]
+    #[arg(value_parser = NonEmpty::new())]
+    pub which: Option<String>,
+
+    /// The certification authority: an https URL (http on this machine only)
+    #[arg(value_name = "URL", value_hint = ValueHint::Url)]
+    pub url: String,
+
+    /// Don't ask, where no other dialog is there to ask
+    #[arg(long)]
+    pub yes: bool,
 }
 
 /// An authenticator by name.

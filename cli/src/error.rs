@@ -87,6 +87,9 @@ pub enum Error {
     /// An enrollment offer that breaks a rule.
     #[error("invalid offer: {}", safe(&.0.to_string()))]
     Offer(fwp::json::FieldError),
+    /// A certification authority's answer that breaks a rule.
+    #[error("the certification authority's answer is not usable: {}", safe(&.0.to_string()))]
+    Certification(fwp::json::FieldError),
     /// An offer without a way to send the attestation.
     #[error(
         "the offer says nowhere to send the attestation (attestationUrl); save it and enroll from the file"
@@ -145,6 +148,7 @@ impl Error {
             Self::Request(_)
             | Self::RequestFile(_)
             | Self::Offer(_)
+            | Self::Certification(_)
             | Self::NoAttestationUrl
             | Self::FileTooLarge { .. }
             | Self::CardImage(_) => Exit::InvalidInput,

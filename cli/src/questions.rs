@@ -81,6 +81,14 @@ pub(crate) fn consent_text(kind: &str, details: &ConsentDetails) -> Option<(Stri
             );
             Some((text, format!("Delete everything on {name}, for good?")))
         }
+        "certify" => {
+            let (name, host) = (field(&details.authenticator_name), field(&details.host));
+            let text = format!(
+                "\n  Certify         {name} ({})\n  by              {host}, which will know this computer's TPM again\n\n",
+                field(&details.authenticator),
+            );
+            Some((text, format!("Let {host} certify {name}?")))
+        }
         "replace-agent" => {
             let text = format!(
                 "\n  Another program wants to ask your wallet's questions: {} ({})\n\n",
@@ -131,7 +139,7 @@ mod tests {
                 ..ConsentDetails::default()
             };
             let mut shown = payment_text(&request, std::slice::from_ref(&card)) + &describe(&card);
-            for kind in ["enroll", "delete", "reset", "replace-agent"] {
+            for kind in ["enroll", "delete", "reset", "certify", "replace-agent"] {
                 let (text, question) = consent_text(kind, &details).unwrap();
                 shown += &(text + &question);
             }

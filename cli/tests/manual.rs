@@ -20,6 +20,7 @@ fn each_command_has_a_page_and_the_first_one_the_exit_status() {
         "history",
         "authenticators",
         "authenticators-info",
+        "authenticators-certify",
         "authenticators-reset",
         "authenticators-pin-set",
         "pin-set",

@@ -1,6 +1,6 @@
 //! `fwpctl authenticators`: what is there, as it comes and goes; info and wink.
 
-use super::{Context, pin, reset, until_interrupted};
+use super::{Context, certify, pin, reset, until_interrupted};
 use crate::agent::attempts;
 use crate::args::{AuthenticatorsArgs, AuthenticatorsCommand, WhichArgs};
 use crate::bus;
@@ -35,6 +35,7 @@ pub(super) async fn run(context: &Context, args: AuthenticatorsArgs) -> Result<(
         Some(AuthenticatorsCommand::Info(which)) => until_interrupted(context, info(context, which)).await,
         Some(AuthenticatorsCommand::Wink(which)) => until_interrupted(context, wink(context, which)).await,
         Some(AuthenticatorsCommand::Reset(args)) => reset::run(context, args).await,
+        Some(AuthenticatorsCommand::Certify(args)) => certify::run(context, args).await,
         Some(AuthenticatorsCommand::Pin(command)) => pin::run(context, command).await,
     }
 }
@@ -171,9 +172,14 @@ pub(super) async fn list(client: &Client) -> Result<Vec<Found>, Error> {
     Ok(all)
 }
 
-/// The one that `name` is the number, ID or kind of, or "key" or "platform"; without a name, the only one.
+/// The one that `name` is the number, ID or kind of, or "key" or "platform"; without a name, the only one. This computer is one:
+/// where it has a TPM that can be used, that stands for it, and its keys in software have to be named.
 pub(super) async fn pick(client: &Client, name: Option<&str>) -> Result<OwnedObjectPath, Error> {
     let all = client.wallet().await?.list_authenticators().await?;
+    let has_tpm = all.iter().any(|(_, info)| info.kind == "tpm" && info.usable);
+    let stands_back = |info: &AuthenticatorInfo| {
+        info.attachment == PLATFORM && (info.kind == "tpm") != has_tpm && name.is_none_or(|name| name == PLATFORM)
+    };
     let is_called = |number: usize, path: &OwnedObjectPath, info: &AuthenticatorInfo, name: &str| {
         let attachment = match name {
             ANY_KEY => Some(CROSS_PLATFORM),
@@ -188,6 +194,7 @@ pub(super) async fn pick(client: &Client, name: Option<&str>) -> Result<OwnedObj
     let mut named = all
         .iter()
         .enumerate()
+        .filter(|(_, (_, info))| !stands_back(info))
         .filter(|(i, (path, info))| name.is_none_or(|name| is_called(i + 1, path, info, name)));
     match (named.next(), named.next()) {
         (None, _) => Err(Error::NoSuchAuthenticator(name.unwrap_or("at all").to_owned())),

@@ -138,6 +138,7 @@ async fn wallet(report: &mut Report, found: &Found) -> Result<WalletStatus, Erro
         report.add("authenticators", Health::Bad, "none: plug in a security key");
     }
     transports(report, &status);
+    tpm(report, &status);
     for one in &all {
         if !one.info.usable {
             report.add(
@@ -179,6 +180,21 @@ async fn wallet(report: &mut Report, found: &Found) -> Result<WalletStatus, Erro
         );
     }
     Ok(status)
+}
+
+/// Whether keys can be in this computer's TPM.
+fn tpm(report: &mut Report, status: &WalletStatus) {
+    let problem = safe(status.tpm_problem.as_deref().unwrap_or("no reason was said")).to_string();
+    match (status.tpm.as_str(), status.tpm_advice.as_deref()) {
+        ("ready", None) => report.add("TPM", Health::Good, "can be used"),
+        ("ready", Some(advice)) => report.add("TPM", Health::Warning, safe(advice).to_string()),
+        // Many machines have none.
+        ("off", _) => report.add("TPM", Health::Unknown, problem),
+        _ if status.tpm_problem.as_deref().is_some_and(|text| text.starts_with("no TPM answers")) => {
+            report.add("TPM", Health::Unknown, problem);
+        }
+        _ => report.add("TPM", Health::Warning, problem),
+    }
 }
 
 /// Whether security keys can be seen, and used from where the user sits.

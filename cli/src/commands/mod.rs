@@ -2,6 +2,7 @@
 
 mod agent;
 mod authenticators;
+mod certify;
 mod doctor;
 mod enroll;
 mod history;

@@ -112,6 +112,28 @@ impl Swtpm {
         }
     }
 
+    /// Another TPM, fresh from its maker, takes its place.
+    pub fn replace(&mut self) {
+        self.kill();
+        self.state = tempfile::tempdir().unwrap();
+        self.restart();
+    }
+
+    /// It hangs: whoever sends it something waits.
+    pub fn stop(&self) {
+        self.signal("STOP");
+    }
+
+    /// It goes on where it was.
+    pub fn go_on(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let process = self.process.as_ref().unwrap().id().to_string();
+        assert!(Command::new("kill").args(["-s", signal, &process]).status().unwrap().success());
+    }
+
     /// Where it is.
     pub fn address(&self) -> TpmAddress {
         address(self.port)

@@ -81,14 +81,6 @@ impl Platform {
         }
     }
 
-    /// What the store keeps of it, all of which goes with a reset.
-    pub(crate) fn states(self) -> &'static [AuthenticatorState] {
-        match self {
-            Self::Tpm => &[AuthenticatorState::Tpm, AuthenticatorState::TpmAttestation],
-            Self::Software => &[AuthenticatorState::Software],
-        }
-    }
-
     /// As the user is shown it.
     pub(crate) fn shown(self) -> Shown {
         Shown { kind: self.as_str().to_owned(), name: self.name().to_owned() }

@@ -12,12 +12,12 @@ use ctap_core::messages::CommandCode;
 use ctap_core::{Error as CtapError, Status};
 use fwp_dbus::types::ConsentDetails;
 use fwp_dbus::{Error, ErrorName};
-use fwp_store::record::{AuditEvent, AuditKind, AuthenticatorKind};
+use fwp_store::record::{AuditEvent, AuditKind, AuthenticatorKind, AuthenticatorState};
 use fwp_store::{Changes, Durability};
 use zbus::names::OwnedUniqueName;
 
 use super::keys::SecurityKeys;
-use super::{Done, Piggyback, Source, Which};
+use super::{Done, Piggyback, Platform, Source, Which};
 use crate::agents::Agent;
 use crate::ceremonies::{Stage, Subject, conduct, refusal};
 use crate::interrupts::interrupts;
@@ -71,10 +71,9 @@ pub(super) async fn reset(
     let mut changes = Changes::new();
     piggyback.add_lazy(&mut changes);
     if end.is_ok() {
-        if let Which::Platform(platform, _) = which {
-            for state in platform.states() {
-                changes.remove_authenticator_state(*state);
-            }
+        // Of the authenticator's own state it keeps what it needs by itself: what was counted against the user, say.
+        if let Which::Platform(Platform::Tpm, _) = which {
+            changes.remove_authenticator_state(AuthenticatorState::TpmAttestation);
         }
         let event = AuditEvent::new(clock::now_ms(), AuditKind::AuthenticatorReset).reason(&shown.kind);
         changes.audit(event);
