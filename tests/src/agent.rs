@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use fwp_dbus::types::{
-    AgentOptions, AuthorizeCard, AuthorizeRequest, ConsentDetails, PinRequest, StatusDetails,
+    AgentOptions, AuthorizeCard, AuthorizeRequest, ConsentDetails, PassphraseRequest, PinRequest,
+    StatusDetails,
 };
-use fwp_dbus::{Agent, Client, ClientError, Error, ErrorName, Pin};
+use fwp_dbus::{Agent, Client, ClientError, Error, ErrorName, Passphrase, Pin};
 use tokio::sync::Notify;
 use zbus::{ObjectPath, OwnedObjectPath};
 use zeroize::Zeroizing;
@@ -16,6 +17,8 @@ use crate::soon;
 
 /// The PIN that the script types if nothing else is said.
 pub const PIN: &str = "31415926";
+/// The passphrase that the script types if nothing else is said.
+pub const PASSPHRASE: &str = "correct horse battery staple";
 
 /// How a question is answered.
 #[derive(Debug, Clone)]
@@ -45,6 +48,8 @@ pub enum Prompt {
     Consent(String, ConsentDetails),
     /// RequestPin.
     Pin(PinRequest),
+    /// RequestPassphrase.
+    Passphrase(PassphraseRequest),
     /// Status.
     Status(String, StatusDetails),
     /// The open question was withdrawn.
@@ -55,6 +60,7 @@ pub enum Prompt {
 struct Script {
     answers: VecDeque<Answer>,
     pins: VecDeque<Option<String>>,
+    passphrases: VecDeque<Option<String>>,
     prompts: Vec<Prompt>,
 }
 
@@ -101,6 +107,11 @@ impl ScriptedAgent {
     /// withdrawn); after them, [`PIN`].
     pub fn types(&self, pins: impl IntoIterator<Item = Option<&'static str>>) {
         self.script().pins = pins.into_iter().map(|pin| pin.map(str::to_owned)).collect();
+    }
+
+    /// The next passphrases that are typed (`None`: the user declines); after them, [`PASSPHRASE`].
+    pub fn says(&self, passphrases: impl IntoIterator<Item = Option<&'static str>>) {
+        self.script().passphrases = passphrases.into_iter().map(|text| text.map(str::to_owned)).collect();
     }
 
     /// What it was asked and told so far.
@@ -184,6 +195,12 @@ impl Agent for ScriptedAgent {
             std::future::pending::<()>().await;
         }
         Ok(pin.map(|pin| Pin::new(Zeroizing::new(pin)).expect("a PIN")))
+    }
+
+    async fn request_passphrase(&self, request: PassphraseRequest) -> Result<Option<Passphrase>, Error> {
+        self.note(Prompt::Passphrase(request));
+        let text = self.script().passphrases.pop_front().unwrap_or_else(|| Some(PASSPHRASE.to_owned()));
+        Ok(text.map(|text| Passphrase::new(&Zeroizing::new(text)).expect("a passphrase")))
     }
 
     async fn status(&self, state: String, details: StatusDetails) {
