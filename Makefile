@@ -3,6 +3,7 @@
 #   make demo                the main job, end to end: enroll, list, pay, booked; the replay is refused
 #   make demo INTERACTIVE=1  the same, asking you at the terminal
 #   make demo KEY=usb        the same with another maker's security key, over the kernel's USB; KEY=nfc: on an NFC reader
+#   make demo KEY=tpm        the same with the key in a TPM, and the bank verifies that it is
 #   make test                everything that shows the project right
 #   make bench               speed and size, as ratios to a floor taken in the same run
 #   make fuzz SECONDS=60     every parser under a fuzzer
@@ -28,7 +29,7 @@ setup-test:
 demo:
 	@scripts/setup.sh $(KEY)
 	@$(CARGO) build --quiet --package fwpd --package fwpctl --package fwp-sandbox \
-	  $(if $(KEY),--package virtual-keys --package fwp-tests --bins)
+	  $(if $(filter usb nfc,$(KEY)),--package virtual-keys --package fwp-tests --bins)
 	@INTERACTIVE=$(INTERACTIVE) KEY=$(KEY) scripts/demo.sh
 
 test: setup-test lint
@@ -38,6 +39,7 @@ test: setup-test lint
 	$(CARGO) run --quiet --locked --package virtual-keys --bin ceremony-table
 	scripts/demo.sh
 	KEY=nfc scripts/demo.sh
+	KEY=tpm scripts/demo.sh
 
 lint: format deny
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings

@@ -3,6 +3,7 @@
 # is missing. What else is wanted is named:
 #   setup.sh usb    and what security keys over USB need in a virtual machine
 #   setup.sh nfc    and what they need on a virtual NFC reader
+#   setup.sh tpm    and what makes a TPM in software
 #   setup.sh test   and what all tests need; setup.sh bench: benchmarks
 set -euo pipefail
 
@@ -22,6 +23,7 @@ wanted=(
   "busctl:systemd"
   "libudev.pc:libudev-dev"
   "libpcsclite.pc:libpcsclite-dev"
+  "tss2-esys.pc:libtss2-dev"
 )
 usb=(
   "busybox:busybox-static"
@@ -39,10 +41,8 @@ mocked=(
   "umockdev-1.0.pc:libumockdev-dev"
 )
 tpm=(
-  "tss2-esys.pc:libtss2-dev"
   "swtpm:swtpm"
   "swtpm_setup:swtpm-tools"
-  "tpm2_getcap:tpm2-tools"
   "/usr/lib/*/libtss2-tcti-swtpm.so*:libtss2-tcti-swtpm0"
 )
 machine=
@@ -50,12 +50,13 @@ for group; do
   case $group in
     usb) wanted+=("${usb[@]}"); machine=1 ;;
     nfc) wanted+=("${nfc[@]}") ;;
+    tpm) wanted+=("${tpm[@]}") ;;
     test)
-      wanted+=("${usb[@]}" "${nfc[@]}" "${tpm[@]}" "${mocked[@]}" "/usr/lib/llvm-*/lib/libclang.so*:libclang-dev")
+      wanted+=("${usb[@]}" "${nfc[@]}" "${tpm[@]}" "tpm2_getcap:tpm2-tools" "${mocked[@]}" "/usr/lib/llvm-*/lib/libclang.so*:libclang-dev")
       machine=1
       ;;
-    bench) wanted+=("${mocked[@]}" "ensurepip.py:python3-venv") ;;
-    *) echo "setup: usb, nfc, test or bench, not $group" >&2; exit 2 ;;
+    bench) wanted+=("${mocked[@]}" "${tpm[@]}" "ensurepip.py:python3-venv") ;;
+    *) echo "setup: usb, nfc, tpm, test or bench, not $group" >&2; exit 2 ;;
   esac
 done
 
