@@ -6,12 +6,14 @@ mod ctap;
 mod edges;
 mod protocol;
 mod store;
+mod tpm;
 mod transports;
 
 pub use ctap::{authenticator, ctap_ceremony, ctap_request, ctap_response};
 pub use edges::{attestation_certificates, card_image, command_line, pin_box, verify_line};
 pub use protocol::{card_data, cbor, credential, enrollment, envelope, esad, payment_request, sad};
 pub use store::store_record;
+pub use tpm::{certification, endorsement_certificate, tpm_attestation, tpm_public};
 pub use transports::{ctap_hid, ctap_nfc};
 
 /// A target: any bytes.
@@ -24,6 +26,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("card_data", card_data),
     ("card_image", card_image),
     ("cbor", cbor),
+    ("certification", certification),
     ("command_line", command_line),
     ("credential", credential),
     ("ctap_ceremony", ctap_ceremony),
@@ -31,6 +34,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("ctap_nfc", ctap_nfc),
     ("ctap_request", ctap_request),
     ("ctap_response", ctap_response),
+    ("endorsement_certificate", endorsement_certificate),
     ("enrollment", enrollment),
     ("envelope", envelope),
     ("esad", esad),
@@ -38,6 +42,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("pin_box", pin_box),
     ("sad", sad),
     ("store_record", store_record),
+    ("tpm_attestation", tpm_attestation),
+    ("tpm_public", tpm_public),
     ("verify_line", verify_line),
 ];
 

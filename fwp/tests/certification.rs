@@ -137,6 +137,24 @@ fn the_two_questions_are_told_apart() {
     );
 }
 
+const DOCUMENT: &str = include_str!("../../docs/enrollment.md");
+
+#[test]
+fn the_document_shows_each_message_as_it_is() {
+    let shown = DOCUMENT.split("```json\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    // Shortened values end with dots.
+    let shown: Vec<_> = shown.map(|text| text.replace("...\"", "\"")).collect();
+    assert_eq!(shown.len(), 4);
+    for ((name, message, read), text) in messages().into_iter().zip(&shown) {
+        let as_read = read(text).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(as_read, serde_json::from_str::<Value>(text).unwrap(), "{name}");
+        assert!(as_read.as_object().unwrap().keys().eq(message.as_object().unwrap().keys()), "{name}");
+    }
+    for limit in ["at most 8 KiB", "at most 512", "16 to 64", "at most 1 KiB", "1 to 32 bytes", "1 to 8"] {
+        assert!(DOCUMENT.contains(limit), "{limit}");
+    }
+}
+
 #[test]
 fn the_secret_is_not_shown() {
     let activated = ActivatedCredential { challenge: vec![1; 16], secret: vec![0xab; 32].into() };
