@@ -4,7 +4,7 @@
 //! * [`daemon`]: `fwpd` on it, with a state directory of its own; killed, ended and started again at will.
 //! * [`agent`]: an agent that answers by a script, and keeps what it was asked.
 //! * [`bank`]: an issuer that checks attestations, issues cards and opens authorizations, with the bank's library.
-//! * [`machine`]: a virtual machine with Debian's kernel, for USB; [`programs`]: the project's own programs.
+//! * [`machine`]: a virtual machine with Debian's kernel, for USB and a TPM; [`programs`]: the project's own programs.
 //! * [`owner`]: what an owner of payments and enrollments does, in short; [`requests`]: sample payment requests.
 //!
 //! A test fails by panicking, and so do these.
@@ -23,7 +23,7 @@ pub use agent::{Answer, Prompt, ScriptedAgent};
 pub use bank::Bank;
 pub use bus::PrivateBus;
 pub use daemon::{Fwpd, QUICK};
-pub use owner::{Checkout, MY_BANK, enroll, refused};
+pub use owner::{Checkout, MY_BANK, enroll, enroll_with, refused};
 
 use std::future::Future;
 use std::time::Duration;

@@ -24,10 +24,25 @@ pub async fn enroll(
     bank: &Bank,
     cards: &[(&str, &str)],
 ) -> Result<Vec<OwnedObjectPath>, ClientError> {
+    enroll_with(client, bank, cards, &EnrollmentOptions::default()).await
+}
+
+/// As [`enroll`], with these options: where the key is made.
+///
+/// # Errors
+/// As [`enroll`].
+///
+/// # Panics
+/// As [`enroll`].
+pub async fn enroll_with(
+    client: &Client,
+    bank: &Bank,
+    cards: &[(&str, &str)],
+    options: &EnrollmentOptions,
+) -> Result<Vec<OwnedObjectPath>, ClientError> {
     let offer = bank.offer();
     let wallet = client.wallet().await?;
-    let options = EnrollmentOptions::default();
-    let path = wallet.begin_enrollment(&offer.to_json().to_string(), offer.rp_id.as_str(), &options).await?;
+    let path = wallet.begin_enrollment(&offer.to_json().to_string(), offer.rp_id.as_str(), options).await?;
     let mut events = client.events(&path);
     let enrollment = client.enrollment(&path).await?;
     enrollment.start().await?;

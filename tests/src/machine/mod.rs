@@ -1,9 +1,11 @@
-//! A virtual machine with Debian's kernel, for what this machine's kernel has not: USB keys by vhci-hcd, hidraw, udev.
+//! A virtual machine with Debian's kernel, for what this machine's kernel has not: USB keys by vhci-hcd, hidraw, udev; a TPM with
+//! the kernel's resource manager.
 //!
 //! QEMU emulates the processor (TCG, x86-64), so no rights and no KVM are needed. `scripts/virtual-machine.sh` fetches the parts;
 //! the guest is an archive in memory of busybox, udevd and the programs that the test brings.
 
 mod initramfs;
+mod tpm;
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -15,6 +17,9 @@ use std::time::{Duration, Instant};
 
 pub use initramfs::Initramfs;
 use initramfs::paths;
+use tpm::Tpm;
+
+use virtual_tpm::Swtpm;
 
 use crate::programs::target_dir;
 
@@ -30,10 +35,13 @@ const MODULES: [&str; 7] = [
 ];
 /// udev's rules that a machine has, as far as they matter to security keys.
 const RULES: [&str; 2] = ["50-udev-default.rules", "60-fido-id.rules"];
-/// Groups that those rules name (Debian's numbers).
+/// The users of the guest. `tpm` may use the TPM, `other` may not.
+const USERS: &str = "root:x:0:0:root:/tmp:/bin/sh\nmessagebus:x:100:100::/:/bin/false\ntss:x:110:110::/:/bin/false\n\
+                     tpm:x:1000:1000::/tmp:/bin/sh\nother:x:1001:1001::/tmp:/bin/sh\n";
+/// Groups that those rules name (Debian's numbers, where it has some).
 const GROUPS: &str = "root:x:0:\ntty:x:5:\ndisk:x:6:\nlp:x:7:\nkmem:x:15:\ndialout:x:20:\ncdrom:x:24:\ntape:x:26:\n\
                       audio:x:29:\nvideo:x:44:\nplugdev:x:46:\ninput:x:101:\nsgx:x:102:\nkvm:x:103:\nrender:x:104:\n\
-                      fwpd:x:990:\n";
+                      tss:x:110:tpm\nfwpd:x:990:\ntpm:x:1000:\nother:x:1001:\n";
 /// Our own rules.
 const OUR_RULES: &str = "packaging/udev";
 
@@ -67,6 +75,7 @@ pub enum Error {
 pub struct Machine {
     files: Initramfs,
     parts: Parts,
+    tpm: Option<Tpm>,
 }
 
 /// How it went.
@@ -98,14 +107,10 @@ impl Machine {
         for (module, name) in MODULES.iter().zip(&order) {
             files.file(&format!("/modules/{name}.ko"), &parts.modules.join(format!("{module}.ko")))?;
         }
-        files.text(
-            "/etc/passwd",
-            0o644,
-            "root:x:0:0:root:/tmp:/bin/sh\nmessagebus:x:100:100::/:/bin/false\n",
-        );
+        files.text("/etc/passwd", 0o644, USERS);
         files.text("/etc/group", 0o644, GROUPS);
         files.text("/etc/hosts", 0o644, "127.0.0.1 localhost\n");
-        let mut machine = Self { files, parts };
+        let mut machine = Self { files, parts, tpm: None };
         machine.udev()?;
         Ok(machine)
     }
@@ -128,6 +133,27 @@ impl Machine {
             self.files.file(&format!("/lib/udev/rules.d/{}", name.to_string_lossy()), &entry.path())?;
         }
         Ok(())
+    }
+
+    /// Gives the guest a TPM, by its maker's hands: /dev/tpm0, and /dev/tpmrm0 with the kernel's resource manager for group `tss`, by
+    /// Debian's rule. Its maker's certificates are in `/tpm-roots.pem`.
+    ///
+    /// # Errors
+    /// [`Error::NotFetched`], naming what; [`Error::Io`].
+    ///
+    /// # Panics
+    /// If swtpm, which is the TPM, can't be started.
+    pub fn tpm(&mut self) -> Result<(), Error> {
+        let swtpm = Swtpm::from_the_maker();
+        self.files.text("/tpm-roots.pem", 0o644, swtpm.makers_roots());
+        self.tpm = Some(Tpm::new(swtpm));
+        // What every machine with tpm2-tss has.
+        let rules = "lib/udev/rules.d/60-tpm-udev.rules";
+        self.files.file(&format!("/{rules}"), &self.parts.file(rules, "tpm-udev")?)?;
+        // The library loads it by its name.
+        let device = "usr/lib/x86_64-linux-gnu/libtss2-tcti-device.so.0";
+        let from = self.parts.file(device, "libtss2-tcti-device0")?;
+        Ok(self.files.program(&format!("/{device}"), &from, &self.parts.libraries)?)
     }
 
     /// Brings a program of this machine's `PATH` or of the fetched parts into the guest's `/bin`.
@@ -179,10 +205,10 @@ impl Machine {
         self.files.write(&mut archive)?;
         io::Write::flush(&mut archive)?;
         let console = folder.path().join("console");
-        match self.parts.boot(&initrd, &console, limit, &mut on_line) {
+        match self.parts.boot(&initrd, &console, self.tpm.as_mut(), limit, &mut on_line) {
             Err(Error::Ended { console: text }) if text.contains("Kernel panic") => {
                 on_line("@again");
-                self.parts.boot(&initrd, &console, limit, &mut on_line)
+                self.parts.boot(&initrd, &console, self.tpm.as_mut(), limit, &mut on_line)
             }
             outcome => outcome,
         }
@@ -236,11 +262,16 @@ impl Parts {
         &self,
         initrd: &Path,
         console: &Path,
+        tpm: Option<&mut Tpm>,
         limit: Duration,
         on_line: &mut impl FnMut(&str),
     ) -> Result<Outcome, Error> {
         let started = Instant::now();
-        let mut qemu = Qemu(self.qemu(initrd, console)?.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?);
+        let mut qemu = self.qemu(initrd, console)?;
+        if let Some(tpm) = tpm {
+            qemu.args(tpm.power_on()?);
+        }
+        let mut qemu = Qemu(qemu.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?);
         let output = BufReader::new(qemu.0.stdout.take().ok_or_else(|| io::Error::other("no output"))?);
         let (lines, from_guest) = channel();
         let reader = std::thread::spawn(move || {

@@ -17,7 +17,7 @@ use crate::guest::ARGUMENT;
 /// What boot and cases may take together, on a machine that does other things too.
 const LIMIT: Duration = Duration::from_secs(400);
 /// Programs of the guest that Debian brings.
-const TOOLS: [&str; 3] = ["bash", "dbus-daemon", "fido2-token"];
+const TOOLS: [&str; 5] = ["bash", "dbus-daemon", "fido2-token", "setpriv", "tpm2_getcap"];
 /// Ours: package and name.
 const PROGRAMS: [(&str, &str); 4] =
     [("fwpd", "fwpd"), ("fwpctl", "fwpctl"), ("fwp-sandbox", "fwp-sandbox"), ("virtual-keys", "virtual-key")];
@@ -34,14 +34,14 @@ type Reports = Result<BTreeMap<String, Report>, String>;
 pub(crate) fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let wanted: Vec<&str> =
-        CASES.iter().map(|(name, _)| *name).filter(|name| is_wanted(name, &arguments)).collect();
+        CASES.iter().map(|case| case.name).filter(|name| is_wanted(name, &arguments)).collect();
     let reports: Arc<Mutex<Option<Reports>>> = Arc::default();
-    let trials = CASES.iter().map(|(name, _)| {
+    let trials = CASES.iter().map(|case| {
         let (reports, wanted) = (Arc::clone(&reports), wanted.clone());
-        Trial::test(*name, move || {
+        Trial::test(case.name, move || {
             let mut reports = reports.lock().unwrap();
             let reports = reports.get_or_insert_with(|| boot(&wanted).map_err(|error| error.to_string()));
-            let report = reports.as_ref().map_err(Failed::from)?.get(*name);
+            let report = reports.as_ref().map_err(Failed::from)?.get(case.name);
             match report.ok_or("the guest did not report this case")? {
                 Report { failed: Some(panic), .. } => Err(panic.into()),
                 _ => Ok(()),
@@ -61,6 +61,7 @@ fn is_wanted(name: &str, arguments: &Arguments) -> bool {
 /// Boots the guest and has it run the cases.
 fn boot(cases: &[&str]) -> Result<BTreeMap<String, Report>, Error> {
     let mut machine = Machine::new()?;
+    machine.tpm()?;
     for tool in TOOLS {
         machine.tool(tool)?;
     }

@@ -12,7 +12,7 @@ use virtual_keys::vhci::{Identity, Plugged};
 use virtual_keys::{Key, Touch, opensk};
 
 /// The card that the bank issues.
-const CARD: (&str, &str) = (BANKNET, "FR7630002111110020050014382");
+pub(crate) const CARD: (&str, &str) = (BANKNET, "FR7630002111110020050014382");
 
 /// OpenSK, out of the box, and its serial number.
 pub(crate) fn new_key(serial: &str, touch: Touch) -> (Key, Identity) {
@@ -59,13 +59,14 @@ impl Stage {
     pub(crate) fn run<F: Future<Output = Self>>(case: impl FnOnce(Self) -> F) {
         let runtime = Runtime::new().unwrap();
         runtime.block_on(async {
-            case(Self::new().await).await;
+            case(Self::with(QUICK).await).await;
         });
     }
 
-    async fn new() -> Self {
+    /// With these settings of the wallet.
+    pub(crate) async fn with(settings: &str) -> Self {
         let bus = PrivateBus::session();
-        let fwpd = Fwpd::start(&bus, "/bin/fwpd", QUICK).await;
+        let fwpd = Fwpd::start(&bus, "/bin/fwpd", settings).await;
         let (desktop, page) = (fwpd.client(&bus).await, fwpd.client(&bus).await);
         let agent = ScriptedAgent::new();
         agent.register(&desktop).await.unwrap();
