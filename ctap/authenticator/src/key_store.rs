@@ -81,7 +81,8 @@ pub enum HardwareError {
         /// At most so long, in seconds.
         seconds: u32,
     },
-    /// One more wrong PIN could lock it for all users, so that somebody who has been wrong already may not try now.
+    /// One more wrong PIN could lock it for all users, or half of all attempts were this user's wrong ones: whoever was wrong may
+    /// not try now.
     #[error(
         "another wrong PIN could lock the TPM for all users of this computer: try again in at most {seconds} seconds"
     )]

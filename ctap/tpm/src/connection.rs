@@ -123,6 +123,26 @@ impl Connection {
         Ok(session)
     }
 
+    /// Sends the last command that `session` is used for: the TPM flushes it by itself once that is done (continueSession is
+    /// clear, Part 1, section 19.6.2), which saves a command.
+    pub(crate) fn run_last<T>(
+        &mut self,
+        command: &'static str,
+        session: AuthSession,
+        send: impl FnOnce(&mut Context) -> tss_esapi::Result<T>,
+    ) -> Tried<T> {
+        let (attributes, mask) = SessionAttributesBuilder::new().with_continue_session(false).build();
+        self.context
+            .tr_sess_set_attributes(session, attributes, mask)
+            .map_err(|error| Failure::new(command, &error))?;
+        let done = self.run_with(command, session, send)?;
+        let mut handle = ObjectHandle::from(SessionHandle::from(session));
+        self.held.retain(|held| *held != handle);
+        // tss-esapi takes it for an error that what it would have flushed is gone; it has forgotten it then, as it should.
+        let _forgotten = self.context.tr_close(&mut handle);
+        Ok(done)
+    }
+
     /// The NV index, with its name as the TPM says it is.
     pub(crate) fn nv_index(&mut self, index: NvIndexTpmHandle) -> Tried<NvIndexHandle> {
         self.run("TPM2_NV_ReadPublic", |context| context.tr_from_tpm_public(TpmHandle::NvIndex(index)))

@@ -17,6 +17,8 @@
 //! | a key for each credential, ECC P-256, ECDSA (Part 2, 12.2) | its blobs are the credential ID, about 250 bytes | transient while it signs | who has the PIN and the PIN object's content: sign |
 //! | PIN object, one for each wallet (Part 1, 37) | NV, 0x01bd0000 to 0x01bdffff | 32 bytes | who has the PIN: read, write, change the PIN; the owner: delete |
 //! | counter, one for all (Part 1, 37.2.4) | NV, 0x01bcf0d0 | 8 bytes | anyone at the TPM: read, count up; the owner: delete |
+//! | counters by label, one for each store | NV, 0x01be0000 to 0x01beffff | 8 bytes | as above |
+//! | sealed secret | its blobs are kept outside, about 260 bytes | transient while it is read | anyone at the TPM who has the blobs, with registers if they are as they were |
 //!
 //! # The PIN
 //! LEFT16(SHA-256(PIN)), as CTAP has it, is the authorization value of the PIN object. The TPM compares it (in constant time),
@@ -32,11 +34,28 @@
 //! the state keeps from the first time: an interposer would have had to be there then.
 //!
 //! # Locking
-//! The lockout is the TPM's, for all its users and programs. CTAP's eight attempts in a row are counted in the state besides; and
-//! who was wrong already may not try when one more failure could lock the TPM
-//! ([`HardwareError::NearLockout`](ctap_authenticator::HardwareError::NearLockout)). An old copy of the state gives those attempts
-//! back, the TPM's count stays. Where the lockout hierarchy has no password ([`Health::lockout_password`]), whoever may use the TPM
-//! may forgive wrong PINs and try on; giving it one (`tpm2_changeauth -c lockout`) is the administrator's choice.
+//! The lockout is the TPM's, for all its users and programs. CTAP's eight attempts in a row are counted in the state besides. An
+//! attempt, were it with the right PIN, is refused ([`HardwareError::NearLockout`]) to whoever was wrong since they were right,
+//! when one more failure could lock the TPM; and to whoever has half of what locks it counted against them, which neither the
+//! right PIN nor a reset takes away, but the TPM's own forgiving does. So one user alone locks nobody out and leaves the others
+//! half of all attempts; who was not wrong is never held up by others who were, short of the lockout itself, for which it takes
+//! two. An old copy of the state gives those attempts back, the TPM's count stays. Where the lockout hierarchy has no password
+//! ([`Health::lockout_password`]), whoever may use the TPM may forgive wrong PINs and try on; giving it one
+//! (`tpm2_changeauth -c lockout`) is the administrator's choice.
+//!
+//! # The commands of a payment
+//! Fourteen; `tests/bus.rs` has the list, and holds the wires to it. It is the least for this design: the primary has to be there
+//! to salt a session and to load a key (ContextLoad, Load, StartAuthSession); the PIN is checked before anything is done with it,
+//! by reading what the keys want besides (NV_Read); a policy needs a session of its own and both its steps
+//! (StartAuthSession, PolicySecret, PolicyAuthValue, Sign); the counter does not tell its value when it counts (NV_Increment,
+//! NV_Read). Sessions end with their last command, not by one of their own; of objects a TPM has three slots, so both are
+//! flushed. The two NV_ReadPublic are ESAPI's: it wants an index's name from the TPM, and tss-esapi has no
+//! Esys_TR_Deserialize to give it one. They are also what tells a deleted PIN object from a wrong PIN.
+//!
+//! Unlocking the store by its slot ([`Tpm::unseal`]) takes, in a process that has used the TPM before, ContextLoad, Load,
+//! StartAuthSession, Unseal and three FlushContext; at its start CreatePrimary and ContextSave in the place of ContextLoad; with
+//! registers PolicyPCR besides. A step of the store's counter takes NV_ReadPublic, NV_Increment and NV_Read, its value the first and
+//! the last.
 //!
 //! # Who can do what
 //! * With the disk alone: nothing. Credential IDs load in this TPM only.

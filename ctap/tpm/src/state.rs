@@ -4,6 +4,7 @@
 //! |---|---|
 //! | 1 | version: 1 |
 //! | 1 | attempts left |
+//! | 1 | how many of the failures that the TPM counts are of this wallet, at most |
 //! | 16 | the wallet: random, new with each reset |
 //! | 4 | NV index of the PIN, big-endian |
 //! | 1 | 0: no TPM yet; 1: one, without a PIN; 2: one with a PIN; then |
@@ -22,6 +23,8 @@ const VERSION: u8 = 1;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct State {
     pub(crate) retries: u8,
+    /// Wrong PINs that the TPM has not forgiven yet. Neither the right PIN nor a reset takes any away.
+    pub(crate) share: u8,
     /// Goes into each key's policy, so that keys of before a reset, and other users', are not ours.
     pub(crate) wallet: [u8; 16],
     pub(crate) pin_index: u32,
@@ -38,7 +41,7 @@ pub(crate) struct Bound {
 
 impl State {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = vec![VERSION, self.retries];
+        let mut out = vec![VERSION, self.retries, self.share];
         out.extend_from_slice(&self.wallet);
         out.extend_from_slice(&self.pin_index.to_be_bytes());
         let Some(tpm) = &self.tpm else {
@@ -63,6 +66,7 @@ impl State {
         if retries > MAX_RETRIES {
             return Err(KeyStoreError::Damaged("more attempts are left than there are"));
         }
+        let [share] = *take(&mut rest)?;
         let wallet = *take(&mut rest)?;
         let pin_index = u32::from_be_bytes(*take(&mut rest)?);
         if !crate::pin_object::INDICES.contains(&pin_index) {
@@ -77,7 +81,7 @@ impl State {
             _ => return Err(KeyStoreError::Damaged("it neither has a TPM nor has none")),
         };
         if rest.is_empty() {
-            Ok(Self { retries, wallet, pin_index, tpm })
+            Ok(Self { retries, share, wallet, pin_index, tpm })
         } else {
             Err(KeyStoreError::Damaged("it is too long"))
         }
@@ -108,8 +112,10 @@ mod tests {
                 secret_digest,
             },
         );
-        (0..=MAX_RETRIES, any::<[u8; 16]>(), crate::pin_object::INDICES, proptest::option::of(bound))
-            .prop_map(|(retries, wallet, pin_index, tpm)| State { retries, wallet, pin_index, tpm })
+        let attempts = (0..=MAX_RETRIES, any::<u8>());
+        (attempts, any::<[u8; 16]>(), crate::pin_object::INDICES, proptest::option::of(bound)).prop_map(
+            |((retries, share), wallet, pin_index, tpm)| State { retries, share, wallet, pin_index, tpm },
+        )
     }
 
     proptest! {

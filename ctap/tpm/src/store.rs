@@ -162,24 +162,36 @@ impl<S: StateStorage> TpmKeyStore<S> {
         }
     }
 
-    /// After a wrong PIN the TPM may be one more away from locking for all users: then whoever was wrong waits.
-    fn keep_below_lockout(&self, connection: &mut Connection) -> Result<(), KeyStoreError> {
-        if self.state.retries == MAX_RETRIES {
+    /// Refuses an attempt, were it with the right PIN, where one more wrong PIN could lock the TPM for all users: to whoever was
+    /// wrong already, and to whoever has used up half of what the TPM takes. The TPM forgives with time, and so does this.
+    fn keep_below_lockout(&mut self, connection: &mut Connection) -> Result<(), KeyStoreError> {
+        let was_wrong = self.state.retries < MAX_RETRIES;
+        if !was_wrong && self.state.share == 0 {
             return Ok(());
         }
         let lockout = Lockout::read(connection).map_err(|failure| self.tpm.explain(connection, &failure))?;
         let seconds = lockout.interval;
+        self.state.share = self.state.share.min(u8::try_from(lockout.failures).unwrap_or(u8::MAX));
+        let used_up = u32::from(self.state.share) >= lockout.fair_share();
         match lockout {
             lockout if lockout.is_locked() => Err(HardwareError::LockedOut { seconds }.into()),
-            lockout if lockout.is_near() => Err(HardwareError::NearLockout { seconds }.into()),
+            lockout if was_wrong && lockout.is_near() => Err(HardwareError::NearLockout { seconds }.into()),
+            _ if used_up => Err(HardwareError::NearLockout { seconds }.into()),
             _ => Ok(()),
         }
     }
 
     fn wrong_pin(&mut self) -> Result<Unlock, KeyStoreError> {
-        let retries = self.state.retries.saturating_sub(1);
-        self.replace(State { retries, ..self.state.clone() })?;
+        let State { retries, share, .. } = self.state;
+        let (retries, share) = (retries.saturating_sub(1), share.saturating_add(1));
+        self.replace(State { retries, share, ..self.state.clone() })?;
         Ok(Unlock::Wrong)
+    }
+
+    /// A state without keys or PIN: what the TPM holds against this user stays.
+    fn fresh_state(&mut self) -> Result<State, KeyStoreError> {
+        let fresh = fresh_state(&mut *self.random)?;
+        Ok(State { share: self.state.share, ..fresh })
     }
 
     /// Makes the PIN object at a free index; the index is saved before, so that a crash leaves nothing that nobody knows.
@@ -192,7 +204,7 @@ impl<S: StateStorage> TpmKeyStore<S> {
         secret: &Secret,
     ) -> Result<(), KeyStoreError> {
         for _ in 0..INDEX_ATTEMPTS {
-            let fresh = fresh_state(&mut *self.random)?;
+            let fresh = self.fresh_state()?;
             self.replace(State { tpm: Some(bound.clone()), ..fresh })?;
             let public = pin_object::public(self.state.pin_index).map_err(|failure| failure.meaning())?;
             match pin_object::define(connection, session, public, pin, secret) {
@@ -281,6 +293,7 @@ impl<S: StateStorage> KeyStore for TpmKeyStore<S> {
             return Err(KeyStoreError::PinBlocked);
         }
         let (mut connection, primary, bound) = self.connect()?;
+        let before = self.state.clone();
         self.keep_below_lockout(&mut connection)?;
         let pin_object = self.pin_object(&mut connection)?;
         let pin = pin_object::auth(pin).map_err(|failure| failure.meaning())?;
@@ -300,14 +313,13 @@ impl<S: StateStorage> KeyStore for TpmKeyStore<S> {
         if bound.secret_digest != Some(secret_digest(&secret)) {
             return Err(HardwareError::PinDeleted.into());
         }
-        if self.state.retries < MAX_RETRIES {
-            self.state.retries = MAX_RETRIES;
+        self.state.retries = MAX_RETRIES;
+        if self.state != before {
             self.storage.save(&self.state.encode(), Durability::Lazy)?;
         }
         let secret = Auth::try_from(secret.as_slice())
             .map_err(|error| Failure::new("TPM2_NV_Read", &error).meaning())?;
-        self.unlocked =
-            Some(Unlocked { connection, primary, session, pin_object, pin, secret, loaded: None });
+        self.unlocked = Some(Unlocked::new(connection, (primary, session), pin_object, (pin, secret)));
         Ok(Unlock::Unlocked)
     }
 
@@ -334,7 +346,8 @@ impl<S: StateStorage> KeyStore for TpmKeyStore<S> {
         self.with_unlocked(|unlocked| {
             let template = credential::public(&policy, None)?;
             let (primary, secret) = (unlocked.primary, unlocked.secret.clone());
-            let made = unlocked.connection.run_with("TPM2_Create", unlocked.session, |context| {
+            let session = unlocked.session()?;
+            let made = unlocked.connection.run_with("TPM2_Create", session, |context| {
                 context.create(primary, template, Some(secret), None, None, None)
             })?;
             Ok(CreatedKey {
@@ -393,7 +406,10 @@ impl<S: StateStorage> KeyStore for TpmKeyStore<S> {
 
     fn next_counter(&mut self) -> Result<u32, KeyStoreError> {
         let value = if self.unlocked.is_some() {
-            self.with_unlocked(|unlocked| counter::next(&mut unlocked.connection, unlocked.session))?
+            self.with_unlocked(|unlocked| {
+                let session = unlocked.session()?;
+                counter::next(&mut unlocked.connection, session)
+            })?
         } else {
             let mut connection = self.tpm.connect()?;
             counter::next(&mut connection, AuthSession::Password)
@@ -416,7 +432,7 @@ impl<S: StateStorage> KeyStore for TpmKeyStore<S> {
                 self.delete_pin_object(&mut connection)?;
             }
         }
-        let fresh = fresh_state(&mut *self.random)?;
+        let fresh = self.fresh_state()?;
         self.replace(fresh)
     }
 }
@@ -426,7 +442,7 @@ fn fresh_state(random: &mut dyn Random) -> Result<State, KeyStoreError> {
     random.fill(&mut wallet)?;
     random.fill(&mut low)?;
     let pin_index = pin_object::INDICES.start | u32::from(u16::from_be_bytes(low));
-    Ok(State { retries: MAX_RETRIES, wallet, pin_index, tpm: None })
+    Ok(State { retries: MAX_RETRIES, share: 0, wallet, pin_index, tpm: None })
 }
 
 fn secret_digest(secret: &Secret) -> [u8; 32] {

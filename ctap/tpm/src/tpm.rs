@@ -158,6 +158,11 @@ impl Lockout {
         self.failures >= self.limit
     }
 
+    /// As many as one user may have counted: half of what locks it.
+    pub fn fair_share(&self) -> u32 {
+        self.limit.div_ceil(2)
+    }
+
     /// One more wrong one locks it.
     pub fn is_near(&self) -> bool {
         self.failures.saturating_add(1) >= self.limit

@@ -9,7 +9,7 @@ use ctap_core::messages::CredentialId;
 use p256::ecdsa::Signature;
 use tss_esapi::constants::StructureTag;
 use tss_esapi::constants::tss::TPM2_RH_NULL;
-use tss_esapi::handles::{AuthHandle, KeyHandle, NvIndexHandle, SessionHandle};
+use tss_esapi::handles::{AuthHandle, KeyHandle, NvIndexHandle};
 use tss_esapi::interface_types::session_handles::{AuthSession, PolicySession};
 use tss_esapi::structures::{
     Auth, Data, Digest, HashcheckTicket, Nonce, Private, Public, Signature as TpmSignature, SignatureScheme,
@@ -21,7 +21,8 @@ use tss_esapi::tss2_esys::TPMT_TK_HASHCHECK;
 pub(crate) struct Unlocked {
     pub(crate) connection: Connection,
     pub(crate) primary: KeyHandle,
-    pub(crate) session: AuthSession,
+    /// Salted; the signature is the last thing that one is used for.
+    session: Option<AuthSession>,
     pub(crate) pin_object: NvIndexHandle,
     pub(crate) pin: Auth,
     pub(crate) secret: Auth,
@@ -30,6 +31,25 @@ pub(crate) struct Unlocked {
 }
 
 impl Unlocked {
+    pub(crate) fn new(
+        connection: Connection,
+        (primary, session): (KeyHandle, AuthSession),
+        pin_object: NvIndexHandle,
+        (pin, secret): (Auth, Auth),
+    ) -> Self {
+        Self { connection, primary, session: Some(session), pin_object, pin, secret, loaded: None }
+    }
+
+    /// The session, a new one if the last one was used up.
+    pub(crate) fn session(&mut self) -> Tried<AuthSession> {
+        let session = match self.session {
+            Some(session) => session,
+            None => self.connection.salted_session(self.primary)?,
+        };
+        self.session = Some(session);
+        Ok(session)
+    }
+
     /// The key of a credential ID, loaded. `None`: it is not one of ours.
     pub(crate) fn load(
         &mut self,
@@ -43,7 +63,8 @@ impl Unlocked {
         if let Some((_, other)) = self.loaded.take() {
             self.connection.flush(other)?;
         }
-        let key = load(&mut self.connection, self.session, self.primary, parts)?;
+        let session = self.session()?;
+        let key = load(&mut self.connection, session, self.primary, parts)?;
         self.loaded = key.map(|key| (credential_id.clone(), key));
         Ok(key)
     }
@@ -59,7 +80,7 @@ impl Unlocked {
         let extra = Data::try_from(extra_data.as_slice()).map_err(|error| Failure::new(command, &error))?;
         let signer = attestation_key.load(&mut self.connection, self.primary)?;
         self.connection.set_auth(key, &self.secret)?;
-        let sessions = (self.session, AuthSession::Password);
+        let sessions = (self.session()?, AuthSession::Password);
         let (attest, signature) = self.connection.run_with_both(command, sessions, |context| {
             context.certify(key.into(), signer, extra, SignatureScheme::Null)
         })?;
@@ -77,11 +98,13 @@ impl Unlocked {
     pub(crate) fn sign(&mut self, key: KeyHandle, policy_ref: &[u8], digest: &[u8; 32]) -> Tried<Vec<u8>> {
         let command = "TPM2_Sign";
         let bad = |error: tss_esapi::Error| Failure::new(command, &error);
-        let session = self.connection.policy_session()?;
-        let policy = PolicySession::try_from(session).map_err(bad)?;
+        let session = self.session()?;
+        let policy_session = self.connection.policy_session()?;
+        let policy = PolicySession::try_from(policy_session).map_err(bad)?;
         let policy_ref = Nonce::try_from(policy_ref).map_err(bad)?;
         let pin_object = AuthHandle::from(self.pin_object);
-        self.connection.run_with("TPM2_PolicySecret", self.session, |context| {
+        self.session = None;
+        self.connection.run_last("TPM2_PolicySecret", session, |context| {
             context.policy_secret(policy, pin_object, Nonce::default(), Digest::default(), policy_ref, None)
         })?;
         self.connection.run("TPM2_PolicyAuthValue", |context| context.policy_auth_value(policy))?;
@@ -94,10 +117,9 @@ impl Unlocked {
             digest: Default::default(),
         })
         .map_err(bad)?;
-        let signature = self.connection.run_with(command, session, |context| {
+        let signature = self.connection.run_last(command, policy_session, |context| {
             context.sign(key, digest, SignatureScheme::Null, no_ticket)
         })?;
-        self.connection.flush(SessionHandle::from(session))?;
         der(&signature).ok_or_else(|| Failure::local(command, "its signature is none of ECDSA on P-256"))
     }
 }

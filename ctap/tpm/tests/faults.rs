@@ -198,7 +198,7 @@ fn the_stores_files_alone_beside_another_tpm_sign_nothing() {
         let victim = computer.memory.0.lock().unwrap().state.clone().unwrap();
         let mut memory = thief_memory.0.lock().unwrap();
         let state = memory.state.as_mut().unwrap();
-        state[2..18].copy_from_slice(&victim[2..18]);
+        state[3..19].copy_from_slice(&victim[3..19]);
     }
     let mut thief = open(&thief_tpm, &thief_memory);
     thief.unlock(&hash(PIN)).unwrap();

@@ -56,7 +56,7 @@ fn a_key_never_leaves_its_tpm_and_signs_by_its_policy_alone() {
     let made = swtpm.tool("tpm2_readpublic", &["-c", "primary.ctx"]);
     swtpm.tool("tpm2_flushcontext", &["-t"]);
     let state = computer.memory.0.lock().unwrap().state.clone().unwrap();
-    assert_eq!(value(&made, "name"), hex(&state[23..57]), "{made}");
+    assert_eq!(value(&made, "name"), hex(&state[24..58]), "{made}");
     swtpm.tool("tpm2_load", &["-C", "primary.ctx", "-u", "key.pub", "-r", "key.priv", "-c", "key.ctx"]);
     swtpm.tool("tpm2_flushcontext", &["-t"]);
     let loaded = swtpm.tool("tpm2_readpublic", &["-c", "key.ctx"]);
@@ -69,7 +69,7 @@ fn a_key_never_leaves_its_tpm_and_signs_by_its_policy_alone() {
     );
 
     // The policy, as another program computes it: PolicySecret on the PIN object for wallet and rpId, and PolicyAuthValue.
-    let policy_ref = hex(&[&state[2..18], &RP[..]].concat());
+    let policy_ref = hex(&[&state[3..19], &RP[..]].concat());
     let index = swtpm.pin_object();
     let pin = format!("hex:{}", hex(hash(PIN).as_bytes()));
     swtpm.tool("tpm2_startauthsession", &["-S", "trial"]);

@@ -125,6 +125,75 @@ fn one_user_alone_does_not_lock_the_tpm_for_all() {
     assert_eq!(other.unlock(&hash("other")), Ok(Unlock::Unlocked));
 }
 
+/// Who tries PINs on a wallet of their own: as often as they are let, with resets in between, and with the right PIN, which
+/// both give CTAP's attempts back.
+fn guess_until_refused(tpm: &std::sync::Arc<ctap_tpm::Tpm>, swtpm: &Swtpm) -> u32 {
+    let mut store = open(tpm, &Memory::default());
+    store.set_pin(&hash(PIN)).unwrap();
+    for round in 0.. {
+        for pin in ["wrong", "wrong", "wrong", PIN] {
+            if let Err(error) = store.unlock(&hash(pin)) {
+                let near = matches!(error, KeyStoreError::Hardware(HardwareError::NearLockout { .. }));
+                assert!(near, "{error}");
+                // Not the next time either, nor after another reset.
+                store.reset().unwrap();
+                store.set_pin(&hash(PIN)).unwrap();
+                assert_eq!(store.unlock(&hash(PIN)), Err(error));
+                return swtpm.failures();
+            }
+        }
+        assert!(round < 40, "nothing ends it");
+        if round % 2 == 1 {
+            store.reset().unwrap();
+            store.set_pin(&hash(PIN)).unwrap();
+        }
+    }
+    0
+}
+
+#[test]
+fn one_user_who_resets_again_and_again_leaves_the_others_half_of_all_attempts() {
+    for (swtpm, limit) in [(Swtpm::with_factory_lockout(), 3_u32), (Swtpm::new(), 32)] {
+        let tpm = swtpm.tpm();
+        let mut other = open(&tpm, &Memory::default());
+        other.set_pin(&hash("other")).unwrap();
+        assert_eq!(guess_until_refused(&tpm, &swtpm), limit.div_ceil(2));
+        // Another user mistypes, and is right: neither is refused for what the first one did.
+        if limit > 3 {
+            for pin in ["mistyped", "mistyped again"] {
+                assert_eq!(other.unlock(&hash(pin)), Ok(Unlock::Wrong));
+            }
+        }
+        assert_eq!(other.unlock(&hash("other")), Ok(Unlock::Unlocked));
+        other.lock();
+        assert_eq!(swtpm.left(), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn what_the_tpm_has_forgiven_is_held_against_nobody() {
+    let computer = Computer::new();
+    let mut store = with_pin(&computer);
+    computer.swtpm.tool("tpm2_dictionarylockout", &["-s", "-n", "4", "-t", "600", "-l", "600"]);
+    for _ in 0..2 {
+        assert_eq!(store.unlock(&hash("wrong")), Ok(Unlock::Wrong));
+    }
+    let near = Err(KeyStoreError::Hardware(HardwareError::NearLockout { seconds: 600 }));
+    assert_eq!(store.unlock(&hash(PIN)), near);
+    // As time does.
+    computer.swtpm.tool("tpm2_dictionarylockout", &["-c"]);
+    for _ in 0..2 {
+        assert_eq!(store.unlock(&hash("wrong")), Ok(Unlock::Wrong));
+    }
+    assert_eq!(open(&computer.tpm, &computer.memory).unlock(&hash(PIN)), near);
+    computer.swtpm.tool("tpm2_dictionarylockout", &["-c"]);
+    assert_eq!(store.unlock(&hash(PIN)), Ok(Unlock::Unlocked));
+    // Now it costs nothing any more.
+    let saved = computer.memory.saves();
+    assert_eq!(store.unlock(&hash(PIN)), Ok(Unlock::Unlocked));
+    assert_eq!(computer.memory.saves(), saved);
+}
+
 #[test]
 fn a_pin_change_keeps_credential_ids_and_the_old_pin_opens_nothing_with_old_copies_too() {
     let computer = Computer::new();

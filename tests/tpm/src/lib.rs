@@ -214,23 +214,28 @@ fn handles(text: &str) -> Vec<String> {
     text.lines().filter_map(|line| line.trim().strip_prefix("- ").map(str::to_owned)).collect()
 }
 
-/// Two ports in a row that nobody listens on and this process has not used before: one that is free because its swtpm was
-/// killed just now must not go to another test. Below those that the kernel gives to connections.
+/// Two ports in a row for this process alone, never given twice: one that is free because its swtpm was killed just now must
+/// not go to another test, nor to another program's. So the one after them is listened on as long as this process lives: who
+/// has that one has all three. Below those that the kernel gives to connections.
 pub fn free_ports() -> u16 {
-    static NEXT: Mutex<Option<u16>> = Mutex::new(None);
-    let mut next = NEXT.lock().unwrap();
-    loop {
-        let first = FIRST_PORT + (std::process::id() * 97 % u32::from(PORTS)) as u16;
-        let port = next.unwrap_or(first & !1);
-        *next = Some(if port + 2 < FIRST_PORT + PORTS { port + 2 } else { FIRST_PORT });
+    static RESERVED: Mutex<Vec<TcpListener>> = Mutex::new(Vec::new());
+    let mut reserved = RESERVED.lock().unwrap();
+    let first = std::process::id() * 97 % RESERVATIONS;
+    for n in 0..RESERVATIONS {
+        let port = FIRST_PORT + ((first + n) % RESERVATIONS) as u16 * RESERVED_PORTS;
+        let Ok(reservation) = TcpListener::bind(("127.0.0.1", port + 2)) else { continue };
         if [port, port + 1].iter().all(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()) {
+            reserved.push(reservation);
             return port;
         }
     }
+    panic!("no ports are free");
 }
 
 const FIRST_PORT: u16 = 10_000;
-const PORTS: u16 = 20_000;
+/// The two, and the one that stands for them.
+const RESERVED_PORTS: u16 = 3;
+const RESERVATIONS: u32 = 7_000;
 
 fn start(state: &Path, port: u16) -> Option<Child> {
     let mut process = Command::new("swtpm")
