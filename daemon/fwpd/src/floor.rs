@@ -37,7 +37,12 @@ impl Floor {
     /// A free floor, with this pause after a no.
     pub(crate) fn new(cool_down: Duration) -> Self {
         let cool_down_ms = clock::millis(cool_down);
-        Self(Rc::new(Inner { desk: RefCell::default(), next: Cell::new(0), left: Notify::new(), cool_down_ms }))
+        Self(Rc::new(Inner {
+            desk: RefCell::default(),
+            next: Cell::new(0),
+            left: Notify::new(),
+            cool_down_ms,
+        }))
     }
 
     /// Takes the floor.

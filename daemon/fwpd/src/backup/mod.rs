@@ -54,7 +54,9 @@ pub enum BackupError {
     #[error("it is not encrypted by a passphrase, as \"fwpctl export\" does it")]
     NoPassphrase,
     /// Its passphrase takes more work than this program does.
-    #[error("trying its passphrase takes 2^{wanted} steps, more than the 2^{most} that this program takes upon itself")]
+    #[error(
+        "trying its passphrase takes 2^{wanted} steps, more than the 2^{most} that this program takes upon itself"
+    )]
     TooMuchWork {
         /// What it wants, as a power of 2.
         wanted: u8,
@@ -120,7 +122,11 @@ impl Backup {
             return Err(BackupError::TooLarge);
         }
         let Some(rest) = bytes.strip_prefix(FIRST_LINE) else {
-            return Err(if bytes.starts_with(FIRST_WORDS) { BackupError::Newer } else { BackupError::NotOurs });
+            return Err(if bytes.starts_with(FIRST_WORDS) {
+                BackupError::Newer
+            } else {
+                BackupError::NotOurs
+            });
         };
         let (made, rest) = rest.split_first_chunk::<8>().ok_or(BackupError::Length)?;
         let (count, mut rest) = number(rest)?;

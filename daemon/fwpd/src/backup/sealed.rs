@@ -23,8 +23,7 @@ pub fn seal(plain: &[u8], passphrase: &Zeroizing<String>) -> Result<Vec<u8>, Bac
     let mut recipient = scrypt::Recipient::new(secret(passphrase));
     recipient.set_work_factor(WORK_FACTOR);
     let recipient: &dyn age::Recipient = &recipient;
-    let encryptor =
-        Encryptor::with_recipients(std::iter::once(recipient)).map_err(|error| failed(&error))?;
+    let encryptor = Encryptor::with_recipients(std::iter::once(recipient)).map_err(|error| failed(&error))?;
     let mut sealed = Vec::with_capacity(plain.len() + 1024);
     let mut writer = encryptor.wrap_output(&mut sealed).map_err(|error| failed(&error))?;
     writer.write_all(plain).map_err(|error| failed(&error))?;
@@ -58,7 +57,9 @@ pub fn open(
             return Err(BackupError::TooMuchWork { wanted: required, most: MAX_WORK_FACTOR });
         }
         // A key that does not fit, or one that fits to another header.
-        Err(DecryptError::DecryptionFailed | DecryptError::KeyDecryptionFailed | DecryptError::NoMatchingKeys) => {
+        Err(
+            DecryptError::DecryptionFailed | DecryptError::KeyDecryptionFailed | DecryptError::NoMatchingKeys,
+        ) => {
             return Ok(None);
         }
         Err(error) => return Err(BackupError::Damaged(error.to_string())),

@@ -78,11 +78,8 @@ fn what_is_no_backup_is_told_apart() {
     let mut many = plain.to_vec();
     many.splice(22..26, 1001_u32.to_be_bytes());
     assert_eq!(Backup::decode(&many).unwrap_err(), BackupError::TooManyCards(1001));
-    let to_a_key = format!(
-        "age-encryption.org/v1\n-> X25519 {0}\n{0}\n--- {0}\n{1}",
-        "A".repeat(43),
-        "x".repeat(32)
-    );
+    let to_a_key =
+        format!("age-encryption.org/v1\n-> X25519 {0}\n{0}\n--- {0}\n{1}", "A".repeat(43), "x".repeat(32));
     let refused = sealed::check(to_a_key.as_bytes()).unwrap_err();
     assert_eq!(refused, BackupError::NoPassphrase);
 }

@@ -46,7 +46,11 @@ impl Asking {
     ///
     /// # Errors
     /// `Declined`, and what can come instead of an answer.
-    pub(super) async fn consent(&mut self, kind: &'static str, details: &ConsentDetails) -> Result<(), Error> {
+    pub(super) async fn consent(
+        &mut self,
+        kind: &'static str,
+        details: &ConsentDetails,
+    ) -> Result<(), Error> {
         self.agent.consent(kind, details, &mut self.interrupts).await
     }
 
@@ -56,11 +60,11 @@ impl Asking {
     /// `SlotUnusable` for one that is too short, `Declined`, and what can come instead of an answer.
     pub(super) async fn new_passphrase(&mut self, purpose: &'static str) -> Result<Passphrase, Error> {
         let least = u32::try_from(LEAST_CHARACTERS).ok();
-        let request =
-            PassphraseRequest { purpose: purpose.to_owned(), wrong: false, min_length: least };
+        let request = PassphraseRequest { purpose: purpose.to_owned(), wrong: false, min_length: least };
         let passphrase = self.agent.passphrase(&request, &mut self.interrupts).await?;
         if passphrase.expose().chars().count() < LEAST_CHARACTERS {
-            let text = format!("a passphrase needs at least {LEAST_CHARACTERS} characters; nothing was changed");
+            let text =
+                format!("a passphrase needs at least {LEAST_CHARACTERS} characters; nothing was changed");
             return Err(Error::new(ErrorName::SlotUnusable, text));
         }
         Ok(passphrase)

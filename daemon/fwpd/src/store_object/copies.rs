@@ -87,11 +87,7 @@ fn refused(error: BackupError) -> Error {
 ///
 /// # Errors
 /// `InvalidRequest`, `SlotUnusable`, `LimitsExceeded`, and those of the store and of asking.
-pub(super) async fn import(
-    wallet: &Wallet,
-    call: &Call,
-    file: OwnedFd,
-) -> Result<Vec<ImportedCard>, Error> {
+pub(super) async fn import(wallet: &Wallet, call: &Call, file: OwnedFd) -> Result<Vec<ImportedCard>, Error> {
     // A store that can't be opened says so before anybody is asked.
     wallet.vault.read(|_| Ok(())).await?;
     asking(wallet, call, async |user: &mut Asking| {

@@ -89,13 +89,14 @@ pub(super) async fn accept_copy(wallet: &Wallet, call: &Call) -> Result<(), Erro
     asking(wallet, call, async |user: &mut Asking| {
         let mut typed = Typed::default();
         if wants_passphrase(&refused) {
-            typed = user.passphrase("unlock", async |text| match by(wallet, text).await? {
-                None => Ok(None),
-                Some((typed, Err(error))) if is_old_copy(&error) => Ok(Some(typed)),
-                Some((_, Err(error))) => Err(refusal(&error)),
-                Some((_, Ok(()))) => Err(is_open()),
-            })
-            .await?;
+            typed = user
+                .passphrase("unlock", async |text| match by(wallet, text).await? {
+                    None => Ok(None),
+                    Some((typed, Err(error))) if is_old_copy(&error) => Ok(Some(typed)),
+                    Some((_, Err(error))) => Err(refusal(&error)),
+                    Some((_, Ok(()))) => Err(is_open()),
+                })
+                .await?;
         }
         user.consent("accept-copy", &ConsentDetails::default()).await?;
         let opened = wallet.vault.unlock(typed, Some(clock::now_ms())).await?;

@@ -157,11 +157,7 @@ struct Removed {
     same_kind_remains: bool,
 }
 
-async fn remove_with(
-    vault: &Vault,
-    id: SlotId,
-    typed: Typed,
-) -> Result<Result<Removed, StoreError>, Error> {
+async fn remove_with(vault: &Vault, id: SlotId, typed: Typed) -> Result<Result<Removed, StoreError>, Error> {
     let removed = vault
         .with_slots(typed, move |store, at_hand| {
             let kind = store.slots()?.into_iter().find(|(known, _)| *known == id).map(|(_, kind)| kind);
@@ -184,7 +180,9 @@ async fn discard(wallet: &Wallet, kind: SlotKind, id: WalletId) {
     let discarded = tokio::task::spawn_blocking(move || slot.discard(&id)).await;
     match discarded {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(%kind, %error, "what the removed slot kept elsewhere is still there"),
+        Ok(Err(error)) => {
+            tracing::warn!(%kind, %error, "what the removed slot kept elsewhere is still there")
+        }
         Err(error) => tracing::error!(%error, "discarding a slot ended abruptly"),
     }
 }
@@ -208,13 +206,14 @@ pub(super) async fn rotate(wallet: &Wallet, call: &Call, what: &str) -> Result<(
         let mut typed = Typed::default();
         let mut known = 0;
         while known < passphrases {
-            let (passphrase, opens) = user.passphrase("unlock", async |text| {
-                let Ok(passphrase) = Passphrase::new(text.expose()) else { return Ok(None) };
-                let passphrase = Arc::new(passphrase);
-                let opens = opens(&wallet.vault, &typed, &passphrase).await?;
-                Ok((opens > known).then_some((passphrase, opens)))
-            })
-            .await?;
+            let (passphrase, opens) = user
+                .passphrase("unlock", async |text| {
+                    let Ok(passphrase) = Passphrase::new(text.expose()) else { return Ok(None) };
+                    let passphrase = Arc::new(passphrase);
+                    let opens = opens(&wallet.vault, &typed, &passphrase).await?;
+                    Ok((opens > known).then_some((passphrase, opens)))
+                })
+                .await?;
             typed.push(passphrase);
             known = opens;
         }

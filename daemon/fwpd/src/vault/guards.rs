@@ -59,9 +59,8 @@ impl Guards {
     pub(crate) fn of(context: &Context, key_file: PathBuf) -> Self {
         // systemd.exec(5): where it puts the credentials of a service.
         let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").filter(|path| !path.is_empty());
-        let keyring = (context.bus == Bus::Session).then(|| {
-            (SecretServiceSlot::new(KEYRING_DEADLINE), SecretServiceCounter::new(KEYRING_DEADLINE))
-        });
+        let keyring = (context.bus == Bus::Session)
+            .then(|| (SecretServiceSlot::new(KEYRING_DEADLINE), SecretServiceCounter::new(KEYRING_DEADLINE)));
         Self {
             key_file: KeyFile::new(key_file),
             credential: credentials.map(|directory| SystemdCredential::new(directory, CREDENTIAL)),
@@ -107,7 +106,9 @@ impl Guards {
                 ))),
             },
             SlotKind::Tpm => match &self.tpm {
-                Some(tpm) => Ok(Box::new(TpmSlot::new(Arc::clone(tpm)).with_pcrs(pcrs.unwrap_or(Pcrs::NONE)))),
+                Some(tpm) => {
+                    Ok(Box::new(TpmSlot::new(Arc::clone(tpm)).with_pcrs(pcrs.unwrap_or(Pcrs::NONE))))
+                }
                 None => Err(SlotError::Missing(
                     "the configuration switches the TPM off ([tpm] address = \"none\")".to_owned(),
                 )),

@@ -211,7 +211,11 @@ impl Inner {
 
     /// Opens the store with what is at hand and what was `typed`, and asks the counter outside. `accepted_at`: the user said at
     /// that time that this copy is meant, whatever the counter says.
-    fn unlock(&self, typed: &[Arc<Passphrase>], accepted_at: Option<i64>) -> Result<Option<Store>, StoreError> {
+    fn unlock(
+        &self,
+        typed: &[Arc<Passphrase>],
+        accepted_at: Option<i64>,
+    ) -> Result<Option<Store>, StoreError> {
         let own = self.guards.at_hand();
         let slots = all(&own, typed);
         let locked = || match fwp_store::open(&self.directory)? {
@@ -302,7 +306,10 @@ impl Inner {
 
 /// The slots of both sorts.
 fn all<'a>(own: &'a [guards::Slot], typed: &'a [Arc<Passphrase>]) -> Vec<&'a dyn KeySlot> {
-    own.iter().map(|slot| &**slot as &dyn KeySlot).chain(typed.iter().map(|typed| &**typed as &dyn KeySlot)).collect()
+    own.iter()
+        .map(|slot| &**slot as &dyn KeySlot)
+        .chain(typed.iter().map(|typed| &**typed as &dyn KeySlot))
+        .collect()
 }
 
 #[cfg(test)]
