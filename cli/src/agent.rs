@@ -12,8 +12,10 @@ use crate::questions::{consent_text, payment_text};
 use crate::terminal::{Echo, NoLine, Terminal, Withdrawal};
 use crate::text::{fold, safe};
 use fwp_dbus::pin_box::MAX_PIN_LENGTH;
-use fwp_dbus::types::{AuthorizeCard, AuthorizeRequest, ConsentDetails, PinRequest, StatusDetails};
-use fwp_dbus::{ErrorName, Pin};
+use fwp_dbus::types::{
+    AuthorizeCard, AuthorizeRequest, ConsentDetails, PassphraseRequest, PinRequest, StatusDetails,
+};
+use fwp_dbus::{ErrorName, Passphrase, Pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use zbus::OwnedObjectPath;
 use zeroize::Zeroizing;
@@ -36,6 +38,8 @@ pub struct Answers {
     pub card: Option<String>,
     /// `--pin-fd`: where PINs come from.
     pub pins: Option<PinLines>,
+    /// `--passphrase-fd`: where passphrases come from.
+    pub passphrases: Option<PinLines>,
     /// Whether the agent itself says why something wasn't done. A command that asked for it says so itself.
     pub reports: bool,
 }
@@ -49,6 +53,7 @@ struct Inner {
     yes: bool,
     card: Option<String>,
     pins: Option<Mutex<PinLines>>,
+    passphrases: Option<Mutex<PinLines>>,
     reports: bool,
     out: Out,
     interrupt: Interrupt,
@@ -72,6 +77,7 @@ impl TerminalAgent {
             yes: answers.yes,
             card: answers.card,
             pins: answers.pins.map(Mutex::new),
+            passphrases: answers.passphrases.map(Mutex::new),
             reports: answers.reports,
             out,
             interrupt,
@@ -228,9 +234,14 @@ impl TerminalAgent {
             self.trouble(Error::LastAttempt);
             return None;
         }
+        self.line_of(|inner| inner.pins.as_ref()).await
+    }
+
+    /// The next line of a descriptor.
+    async fn line_of(&self, lines: fn(&Inner) -> Option<&Mutex<PinLines>>) -> Option<Zeroizing<String>> {
         let inner = Arc::clone(&self.0);
         let line = tokio::task::spawn_blocking(move || {
-            inner.pins.as_ref().map(|pins| pins.lock().unwrap_or_else(PoisonError::into_inner).next_pin())
+            lines(&inner).map(|lines| lines.lock().unwrap_or_else(PoisonError::into_inner).next_pin())
         });
         match line.await {
             Ok(Some(Ok(pin))) => Some(pin),
@@ -239,6 +250,44 @@ impl TerminalAgent {
                 None
             }
             Ok(None) | Err(_) => None,
+        }
+    }
+}
+
+/// What the passphrase is for, as the prompt says it.
+fn passphrase_of(purpose: &str) -> &'static str {
+    match purpose {
+        "slot-new" => "New recovery passphrase",
+        "export" => "New passphrase for the file",
+        "import" => "Passphrase of the file",
+        _ => "Recovery passphrase",
+    }
+}
+
+impl TerminalAgent {
+    async fn passphrase_from_terminal(&self, request: &PassphraseRequest) -> Option<Zeroizing<String>> {
+        let what = passphrase_of(&request.purpose);
+        let Some(least) = request.min_length else {
+            return self.line(format!("{what}: "), Echo::Off).await;
+        };
+        if let Ok(suggestion) = Passphrase::suggest() {
+            // On the terminal alone: it is in no log and no pipe.
+            self.show(&format!(
+                "  One that nobody guesses, if you write it down: {}\n",
+                suggestion.expose().as_str()
+            ));
+        }
+        loop {
+            let first = self.line(format!("{what} (at least {least} characters): "), Echo::Off).await?;
+            if first.chars().count() < least as usize {
+                self.show(&format!("A passphrase has at least {least} characters here. Ctrl-C gives up.\n"));
+                continue;
+            }
+            let second = self.line("The same again: ".to_owned(), Echo::Off).await?;
+            if *first == *second {
+                return Some(first);
+            }
+            self.show("These were not the same.\n");
         }
     }
 }
@@ -301,6 +350,31 @@ impl fwp_dbus::Agent for TerminalAgent {
         let Some(typed) = typed.filter(|typed| !typed.is_empty()) else { return Ok(None) };
         match Pin::new(typed) {
             Ok(pin) => Ok(Some(pin)),
+            Err(error) => {
+                self.trouble(Error::BadPin(error.to_string()));
+                Ok(None)
+            }
+        }
+    }
+
+    async fn request_passphrase(
+        &self,
+        request: PassphraseRequest,
+    ) -> Result<Option<Passphrase>, fwp_dbus::Error> {
+        if request.wrong {
+            self.0.out.note("That passphrase was wrong.");
+        }
+        let typed = match (&self.0.passphrases, &self.0.terminal) {
+            (Some(_), _) => self.line_of(|inner| inner.passphrases.as_ref()).await,
+            (None, Some(_)) => self.passphrase_from_terminal(&request).await,
+            (None, None) => {
+                self.trouble(Error::NobodyToAsk);
+                None
+            }
+        };
+        let Some(typed) = typed.filter(|typed| !typed.is_empty()) else { return Ok(None) };
+        match Passphrase::new(&typed) {
+            Ok(passphrase) => Ok(Some(passphrase)),
             Err(error) => {
                 self.trouble(Error::BadPin(error.to_string()));
                 Ok(None)

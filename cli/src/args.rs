@@ -134,6 +134,60 @@ A security key is there while it is plugged in, or lies on an NFC reader. WHICH 
     #[command(subcommand)]
     Pin(PinCommand),
 
+    /// Show what opens your wallet's store, and change it
+    #[command(after_long_help = "\
+Examples:
+  fwpctl keys                              what opens the store, and whether it does so now
+  fwpctl keys add passphrase               for recovery: write it down and keep it elsewhere
+  fwpctl keys add tpm                      this computer's TPM
+  fwpctl keys remove 1                     the slot with the number 1 in the list
+  fwpctl keys rotate                       fill every slot anew
+  fwpctl keys rotate --data-key            a new key, and everything encrypted anew
+
+The store is encrypted by one random key. Each slot holds that key in its own manner, and any one of them opens the store: \
+\"key-file\" (a file that only you can read: as safe as the disk), \"secret-service\" (the desktop's keyring), \
+\"systemd-credential\" (a service's, encrypted to host and TPM), \"tpm\" and \"passphrase\" (asked for by \"fwpctl unlock\" alone). \
+Whoever loses all of them loses the cards: add a passphrase.
+
+Whoever once had the key, by an old copy of the store and a slot that was removed since, has it still. \
+\"rotate --data-key\" ends that.")]
+    Keys(KeysArgs),
+
+    /// Close the store and forget its key
+    #[command(after_long_help = "\
+The next payment opens it again if a slot does that by itself (\"fwpctl keys\"). A store that only a passphrase opens stays closed \
+until \"fwpctl unlock\". A payment or enrollment that is before you is waited for.")]
+    Lock,
+
+    /// Open the store, by the recovery passphrase if nothing else does
+    #[command(after_long_help = "\
+Examples:
+  fwpctl unlock
+  fwpctl unlock --passphrase-fd 3 3<passphrase.txt")]
+    Unlock(PassphraseArgs),
+
+    /// Write all cards into a file, encrypted by a passphrase
+    #[command(after_long_help = "\
+Examples:
+  fwpctl export cards.age
+  fwpctl export - --yes --passphrase-fd 3 3<passphrase.txt | ssh backup 'cat > cards.age'
+
+The file is in the age format (age-encryption.org): age and rage open it, too. It has the cards and no keys: those never \
+leave the security key or computer that they were made in. What a card needs to be paid with again, \"fwpctl import\" says. A file \
+that is there is not overwritten.")]
+    Export(ExportArgs),
+
+    /// Take the cards of such a file into the wallet
+    #[command(after_long_help = "\
+Examples:
+  fwpctl import cards.age
+  ssh backup cat cards.age | fwpctl import -
+
+All cards that the wallet doesn't have are stored, or none. NEEDS says what it takes to pay with each: \"nothing\", \"key\" (the \
+security key that it was enrolled with), or \"enroll\" (its key was in a computer and is not in this one: enroll again with \
+your bank).")]
+    Import(ImportArgs),
+
     /// Check that everything is in order
     #[command(after_long_help = "\
 Looks at the bus, the daemon, the dialog that asks you, the store, the cards, the authenticators, whether security keys can be \
@@ -241,6 +295,136 @@ pub struct CertifyArgs {
     /// Don't ask, where no other dialog is there to ask
     #[arg(long)]
     pub yes: bool,
+}
+
+/// `keys`
+#[derive(Debug, Args)]
+pub struct KeysArgs {
+    /// What to do with them.
+    #[command(subcommand)]
+    pub command: Option<KeysCommand>,
+}
+
+/// `keys ...`
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Show the slots, and whether each opens the store now (the same as without a word)
+    List,
+
+    /// Add a slot
+    #[command(after_long_help = "\
+Examples:
+  fwpctl keys add passphrase
+  fwpctl keys add passphrase --yes --passphrase-fd 3 3<passphrase.txt
+  fwpctl keys add tpm
+  fwpctl keys add tpm --pcrs 0,7
+
+A TPM slot opens the store on this computer alone. With --pcrs only while the computer starts as it does now: the numbers are \
+registers of the TPM that record firmware (0), Secure Boot (7) and so on. CAREFUL: an update of the firmware or of Secure Boot's \
+lists changes them and shuts such a slot for good. Have another slot, a passphrase at least; after the update remove the slot \
+and add it anew.")]
+    Add(KeysAddArgs),
+
+    /// Remove a slot
+    #[command(after_long_help = "\
+Example:
+  fwpctl keys remove 1
+
+Only if another slot opens the store here and now; where that is a passphrase, you are asked for it. What the slot kept elsewhere \
+(file, keyring) is deleted.")]
+    Remove(KeysRemoveArgs),
+
+    /// Fill every slot anew
+    #[command(after_long_help = "\
+Examples:
+  fwpctl keys rotate
+  fwpctl keys rotate --data-key
+
+With --data-key there is a new key, and everything is encrypted anew under it: what was removed before opens nothing any more, in \
+no copy that is made from now on. Every slot has to be usable; remove those first that aren't. A passphrase is asked for.")]
+    Rotate(KeysRotateArgs),
+
+    /// Say that this copy of the store is meant, though a newer one was there
+    #[command(after_long_help = "\
+A counter in the TPM or the keyring notices when an old copy of the store is put back. If you did that, from a backup say, say so \
+by this. If you did not, somebody may have: an old copy has forgotten payments that you authorized and wrong PINs that were tried.")]
+    AcceptCopy(PassphraseArgs),
+}
+
+/// Passphrases and consent without a person.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Without a person")]
+pub struct PassphraseArgs {
+    /// Approve without asking, where no other dialog is there to ask; what was approved is still printed
+    #[arg(long)]
+    pub yes: bool,
+
+    /// Read passphrases from this inherited file descriptor, one line for each time that one is wanted
+    #[arg(long, value_name = "N")]
+    pub passphrase_fd: Option<u32>,
+}
+
+/// `keys add`
+#[derive(Debug, Args)]
+pub struct KeysAddArgs {
+    /// Which kind
+    #[arg(value_parser = ["passphrase", "tpm", "secret-service", "systemd-credential", "key-file"])]
+    pub kind: String,
+
+    /// For a TPM slot: it opens only while these registers (0 to 23) are what they are now. An update may shut it for good
+    #[arg(long, value_name = "N,N", value_delimiter = ',')]
+    pub pcrs: Vec<u32>,
+
+    /// How questions are answered.
+    #[command(flatten)]
+    pub ask: PassphraseArgs,
+}
+
+/// `keys remove`
+#[derive(Debug, Args)]
+pub struct KeysRemoveArgs {
+    /// Its number in "fwpctl keys"
+    pub slot: i64,
+
+    /// How questions are answered.
+    #[command(flatten)]
+    pub ask: PassphraseArgs,
+}
+
+/// `keys rotate`
+#[derive(Debug, Args)]
+pub struct KeysRotateArgs {
+    /// Have a new key, and encrypt everything anew under it
+    #[arg(long)]
+    pub data_key: bool,
+
+    /// How questions are answered.
+    #[command(flatten)]
+    pub ask: PassphraseArgs,
+}
+
+/// `export`
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// The file, which must not be there yet, or "-" for standard output
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+
+    /// How questions are answered.
+    #[command(flatten)]
+    pub ask: PassphraseArgs,
+}
+
+/// `import`
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// The file, or "-" for standard input
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+
+    /// How questions are answered.
+    #[command(flatten)]
+    pub ask: PassphraseArgs,
 }
 
 /// An authenticator by name.
@@ -436,6 +620,10 @@ pub struct AgentArgs {
     /// How questions are answered.
     #[command(flatten)]
     pub ask: AskArgs,
+
+    /// Read passphrases from this inherited file descriptor, one line for each time that one is wanted
+    #[arg(long, value_name = "N", help_heading = "Without a person")]
+    pub passphrase_fd: Option<u32>,
 }
 
 /// The command line with the parts of its help that are made of tables.
@@ -454,10 +642,14 @@ mod tests {
     }
 
     #[test]
-    fn no_option_takes_a_pin() {
+    fn no_option_takes_a_pin_or_passphrase() {
         fn check(command: &clap::Command) {
             for argument in command.get_arguments() {
-                assert_ne!(argument.get_id(), "pin", "{}", command.get_name());
+                assert!(
+                    !["pin", "passphrase"].contains(&argument.get_id().as_str()),
+                    "{}",
+                    command.get_name()
+                );
             }
             command.get_subcommands().for_each(check);
         }

@@ -38,7 +38,7 @@ pub enum Error {
     },
     /// Nobody could be asked.
     #[error(
-        "nobody to ask: no dialog is running and this is not a terminal; run \"fwpctl agent\" on one, or give --yes and --pin-fd"
+        "nobody to ask: no dialog is running and this is not a terminal; run \"fwpctl agent\" on one, or give --yes and --pin-fd or --passphrase-fd"
     )]
     NobodyToAsk,
     /// No card is called so.
@@ -257,7 +257,7 @@ fn wallet_message(error: &ClientError) -> String {
             "this request was authorized with another card before, and only that card may be used for it"
         }
         ErrorName::PinInvalid => "the authenticator does not take this PIN",
-        ErrorName::StoreLocked => "the wallet is locked; unlock your keyring and try again",
+        ErrorName::StoreLocked => "the wallet is locked: unlock your keyring, or \"fwpctl unlock\"",
         ErrorName::StoreUnusable => "the wallet's store can't be used; \"fwpctl doctor\" says why",
         ErrorName::InvalidRequest => "invalid request",
         ErrorName::AccessDenied => "the wallet refused",

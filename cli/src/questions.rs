@@ -89,6 +89,48 @@ pub(crate) fn consent_text(kind: &str, details: &ConsentDetails) -> Option<(Stri
             );
             Some((text, format!("Let {host} certify {name}?")))
         }
+        "slot-add" => {
+            let kind = slot_name(details.slot_kind.as_deref());
+            let text = format!("\n  Another way to open your wallet's store: {kind}\n\n");
+            Some((text, format!("Let {kind} open the store?")))
+        }
+        "slot-remove" => {
+            let kind = slot_name(details.slot_kind.as_deref());
+            let number = details.slot.map_or_else(|| "(not said)".to_owned(), |slot| slot.to_string());
+            let text = format!("\n  One way less to open your wallet's store: slot {number}, {kind}\n\n");
+            Some((text, format!("Remove the key slot {number} ({kind})?")))
+        }
+        "rotate" => {
+            let (text, question) = match details.what.as_deref() {
+                Some("data-key") => {
+                    ("a new key, and everything encrypted anew under it", "Encrypt the store anew?")
+                }
+                _ => ("every key slot filled anew", "Fill every key slot anew?"),
+            };
+            Some((format!("\n  Your wallet's store: {text}\n\n"), question.to_owned()))
+        }
+        "accept-copy" => {
+            let text = "\n  Your wallet's store is an old copy. It has forgotten what happened since: cards, payments that you\n  authorized, wrong PINs that were tried. If you did not put it there yourself, somebody else did.\n\n";
+            Some((text.to_owned(), "Use this old copy from now on?".to_owned()))
+        }
+        "export" | "import" => {
+            let cards = match details.cards {
+                Some(1) => "1 card".to_owned(),
+                Some(cards) => format!("{cards} cards"),
+                None => "cards".to_owned(),
+            };
+            Some(if kind == "export" {
+                let text = format!(
+                    "\n  A copy of {cards}, encrypted by a passphrase. Their keys stay where they are.\n\n"
+                );
+                (text, format!("Export {cards}?"))
+            } else {
+                (
+                    format!("\n  From a file into your wallet: {cards} that it doesn't have\n\n"),
+                    format!("Import {cards}?"),
+                )
+            })
+        }
         "replace-agent" => {
             let text = format!(
                 "\n  Another program wants to ask your wallet's questions: {} ({})\n\n",
@@ -99,6 +141,19 @@ pub(crate) fn consent_text(kind: &str, details: &ConsentDetails) -> Option<(Stri
         }
         _ => None,
     }
+}
+
+/// A kind of key slot, for people.
+fn slot_name(kind: Option<&str>) -> String {
+    let name = match kind {
+        Some("key-file") => "a file that only you can read",
+        Some("secret-service") => "the desktop's keyring",
+        Some("systemd-credential") => "a credential of systemd",
+        Some("tpm") => "this computer's TPM",
+        Some("passphrase") => "a passphrase",
+        other => return safe(other.unwrap_or("(not said)")).to_string(),
+    };
+    name.to_owned()
 }
 
 #[cfg(test)]
@@ -135,7 +190,9 @@ mod tests {
                 issuer_id: Some(issuer),
                 payment_network_id: Some(network),
                 account_id: Some(account.clone()),
-                authenticator_name: Some(account),
+                authenticator_name: Some(account.clone()),
+                slot_kind: Some(account.clone()),
+                what: Some(account),
                 ..ConsentDetails::default()
             };
             let mut shown = payment_text(&request, std::slice::from_ref(&card)) + &describe(&card);

@@ -1,11 +1,12 @@
 //! `fwpctl agent`
 
-use super::{Context, answers, until_interrupted};
+use super::{Context, answers, lines, until_interrupted};
 use crate::agent::TerminalAgent;
 use crate::args::AgentArgs;
 use crate::bus::{self, AGENT_PATH};
 use crate::error::Error;
 use crate::events;
+use crate::pin::Secret;
 use std::time::Duration;
 
 /// How long the daemon may take to note that this agent goes.
@@ -14,6 +15,7 @@ const GOODBYE: Duration = Duration::from_secs(2);
 pub(super) async fn run(context: &Context, args: AgentArgs) -> Result<(), Error> {
     let mut answers = answers(&args.ask)?;
     answers.card = args.card;
+    answers.passphrases = lines(args.passphrase_fd, Secret::Passphrase)?;
     answers.reports = true;
     let agent = TerminalAgent::new(answers, context.out, context.interrupt.clone());
     if !agent.can_answer() {

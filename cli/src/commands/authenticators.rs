@@ -178,7 +178,9 @@ pub(super) async fn pick(client: &Client, name: Option<&str>) -> Result<OwnedObj
     let all = client.wallet().await?.list_authenticators().await?;
     let has_tpm = all.iter().any(|(_, info)| info.kind == "tpm" && info.usable);
     let stands_back = |info: &AuthenticatorInfo| {
-        info.attachment == PLATFORM && (info.kind == "tpm") != has_tpm && name.is_none_or(|name| name == PLATFORM)
+        info.attachment == PLATFORM
+            && (info.kind == "tpm") != has_tpm
+            && name.is_none_or(|name| name == PLATFORM)
     };
     let is_called = |number: usize, path: &OwnedObjectPath, info: &AuthenticatorInfo, name: &str| {
         let attachment = match name {

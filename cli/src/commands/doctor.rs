@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::exit::Exit;
 use crate::terminal::Terminal;
 use crate::text::safe;
-use fwp_dbus::types::WalletStatus;
+use fwp_dbus::types::{SlotInfo, WalletStatus};
 use fwp_dbus::{ClientError, ErrorName};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use time::OffsetDateTime;
@@ -128,6 +128,7 @@ async fn wallet(report: &mut Report, found: &Found) -> Result<WalletStatus, Erro
     if !matches!(status.store.as_str(), "open" | "new") {
         return Ok(status);
     }
+    slots(report, &found.client.store().await?.slots().await?);
     match cards::list(&found.client).await?.len() {
         0 => report.add("cards", Health::Warning, "none yet: \"fwpctl enroll\" with your bank's offer"),
         1 => report.add("cards", Health::Good, "1 card"),
@@ -232,36 +233,63 @@ fn store(report: &mut Report, status: &WalletStatus) {
     match status.store.as_str() {
         "open" => report.add("store", Health::Good, "open"),
         "new" => report.add("store", Health::Good, "nothing is stored yet"),
-        "locked" => report.add("store", Health::Bad, format!("locked ({reason}): unlock your keyring")),
+        "locked" => report.add(
+            "store",
+            Health::Bad,
+            format!("locked ({reason}): unlock your keyring, or \"fwpctl unlock\""),
+        ),
+        "rolled-back" => report.add("store", Health::Bad, reason),
         _ => report.add(
             "store",
             Health::Bad,
             format!("can't be used ({reason}); it is left as it is, restore a backup"),
         ),
     }
-    if let Some(slot) = &status.key_slot {
-        let plain = slot.contains("file");
-        let remedy = if plain {
-            ": who can read your files can open the store; a keyring would guard it better"
-        } else {
-            ""
-        };
-        report.add(
-            "store's key",
-            if plain { Health::Warning } else { Health::Good },
-            format!("{}{remedy}", safe(slot)),
-        );
-    }
     match status.rollback_detection.as_deref() {
         None => {}
         Some("not-detected-here") => {
+            let problem = status.rollback_problem.as_deref();
+            let why = problem.map_or(String::new(), |problem| format!(" ({})", safe(problem)));
             report.add(
                 "roll-back",
-                Health::Unknown,
-                "not detected here: an old copy of the whole store would not be noticed",
+                if problem.is_some() { Health::Warning } else { Health::Unknown },
+                format!("not detected here{why}: an old copy of the whole store would not be noticed"),
             );
         }
         Some(how) => report.add("roll-back", Health::Good, format!("detected by {}", safe(how))),
+    }
+}
+
+/// What opens the store, and whether it does.
+fn slots(report: &mut Report, slots: &[SlotInfo]) {
+    for slot in slots {
+        let (kind, id) = (safe(&slot.kind).to_string(), slot.id);
+        let (health, found) = match (slot.state.as_str(), slot.kind.as_str()) {
+            ("usable", "key-file") => (
+                Health::Warning,
+                "who can read your files can open the store; a keyring or TPM guards it better (\"fwpctl keys\")"
+                    .to_owned(),
+            ),
+            ("usable", _) => (Health::Good, "opens the store".to_owned()),
+            ("ask", _) => (Health::Good, "opens the store when it is typed (\"fwpctl unlock\")".to_owned()),
+            _ => {
+                let problem = safe(slot.problem.as_deref().unwrap_or("no reason was said")).to_string();
+                let health = if slots.iter().any(|other| other.state == "usable") {
+                    Health::Warning
+                } else {
+                    Health::Bad
+                };
+                (health, format!("does not open the store now: {problem}"))
+            }
+        };
+        report.add("key slot", health, format!("{kind} ({id}): {found}"));
+    }
+    if !slots.is_empty() && slots.iter().all(|slot| slot.kind != "passphrase") {
+        report.add(
+            "recovery",
+            Health::Unknown,
+            "no recovery passphrase: \"fwpctl keys add passphrase\", in case the other slots are lost",
+        );
     }
 }
 

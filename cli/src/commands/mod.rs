@@ -3,10 +3,13 @@
 mod agent;
 mod authenticators;
 mod certify;
+mod copies;
 mod doctor;
 mod enroll;
 mod history;
+mod keys;
 mod list;
+mod lock;
 mod manual;
 mod pay;
 mod pin;
@@ -15,12 +18,12 @@ mod reset;
 mod show;
 
 use crate::agent::Answers;
-use crate::args::{AskArgs, Cli, Command};
+use crate::args::{AskArgs, Cli, Command, PassphraseArgs};
 use crate::bus::BusChoice;
 use crate::error::{Error, file_error};
 use crate::interrupt::Interrupt;
 use crate::out::Out;
-use crate::pin::PinLines;
+use crate::pin::{PinLines, Secret};
 use std::future::Future;
 use std::io::Read;
 use std::path::Path;
@@ -46,7 +49,12 @@ pub async fn run(cli: Cli, out: Out) -> Result<(), Error> {
         Command::Remove(args) => remove::run(context, args).await,
         Command::Pin(command) => pin::run(context, command).await,
         Command::Agent(args) => agent::run(context, args).await,
+        Command::Keys(args) => keys::run(context, args).await,
+        Command::Unlock(args) => lock::unlock(context, args).await,
+        Command::Export(args) => copies::export(context, args).await,
+        Command::Import(args) => copies::import(context, args).await,
         // These just end.
+        Command::Lock => until_interrupted(context, lock::lock(context)).await,
         Command::List => until_interrupted(context, list::run(context)).await,
         Command::Show(args) => until_interrupted(context, show::run(context, args)).await,
         Command::History(args) => until_interrupted(context, history::run(context, args)).await,
@@ -70,7 +78,18 @@ pub(crate) async fn until_interrupted<T>(
 
 /// The answers that the command line gives.
 pub(crate) fn answers(ask: &AskArgs) -> Result<Answers, Error> {
-    Ok(Answers { yes: ask.yes, pins: ask.pin_fd.map(PinLines::open).transpose()?, ..Answers::default() })
+    Ok(Answers { yes: ask.yes, pins: lines(ask.pin_fd, Secret::Pin)?, ..Answers::default() })
+}
+
+/// The answers that the command line gives about the store.
+pub(crate) fn store_answers(ask: &PassphraseArgs) -> Result<Answers, Error> {
+    let passphrases = lines(ask.passphrase_fd, Secret::Passphrase)?;
+    Ok(Answers { yes: ask.yes, passphrases, ..Answers::default() })
+}
+
+/// The lines of a descriptor, if there is one.
+pub(crate) fn lines(fd: Option<u32>, what: Secret) -> Result<Option<PinLines>, Error> {
+    Ok(fd.map(|fd| PinLines::open(fd, what)).transpose()?)
 }
 
 /// Runs `work`, which blocks, elsewhere.

@@ -7,8 +7,8 @@ use fwp_dbus::types::{
     AgentOptions, EnrollmentOptions, HistoryEntry, HistoryOptions, PaymentOptions, WalletStatus,
 };
 use fwp_dbus::{Error, ErrorName};
-use fwp_store::{RollBack, Store};
 use fwp_store::record::{HistoryId, HistoryRecord};
+use fwp_store::{RollBack, Store};
 use zbus::{Message, OwnedObjectPath};
 
 use crate::call::{Call, Failure};
