@@ -53,7 +53,7 @@
 //! Esys_TR_Deserialize to give it one. They are also what tells a deleted PIN object from a wrong PIN.
 //!
 //! Unlocking the store by its slot ([`Tpm::unseal`]) takes, in a process that has used the TPM before, ContextLoad, Load,
-//! StartAuthSession, Unseal and three FlushContext; at its start CreatePrimary and ContextSave in the place of ContextLoad; with
+//! StartAuthSession, Unseal and two FlushContext; at its start CreatePrimary and ContextSave in the place of ContextLoad; with
 //! registers PolicyPCR besides. A step of the store's counter takes NV_ReadPublic, NV_Increment and NV_Read, its value the first and
 //! the last.
 //!

@@ -155,7 +155,7 @@ fn seal(connection: &mut Connection, parent: KeyHandle, secret: &[u8], pcrs: Pcr
     let template = public((!pcrs.is_empty()).then_some(&policy), &[])?;
     let content = SensitiveData::try_from(secret).map_err(bad)?;
     let session = connection.salted_session(parent)?;
-    let made = connection.run_with(command, session, |context| {
+    let made = connection.run_last(command, session, |context| {
         context.create(parent, template, None, Some(content), None, None)
     })?;
     let Public::KeyedHash { unique, .. } = &made.out_public else {
@@ -211,7 +211,7 @@ fn unseal(connection: &mut Connection, parent: KeyHandle, sealed: &Sealed) -> Tr
             true => connection.salted_session(parent)?,
             false => pcr_session(connection, parent, sealed.pcrs)?,
         };
-        match connection.run_with(command, session, |context| context.unseal(object.into())) {
+        match connection.run_last(command, session, |context| context.unseal(object.into())) {
             Ok(secret) => return Ok(Unsealed::Secret(Zeroizing::new(secret.value().to_vec()))),
             Err(failure) if failure.is(&[Code::POLICY_FAIL]) => return Ok(Unsealed::PcrsChanged),
             // Some register, maybe another one, was extended since the session asked.

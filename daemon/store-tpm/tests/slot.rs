@@ -9,7 +9,7 @@ use fwp_store::slot::{Cost, KeyFile, KeySlot, Passphrase, SlotError, SlotKind, T
 use fwp_store::{Durability, Rotation, StoreError};
 use fwp_store_tpm::{Pcrs, SealedKey, TpmSlot};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use virtual_tpm::Swtpm;
 use virtual_tpm::proxy::{Proxy, power_cut_at_every_command};
 use zeroize::Zeroizing;
@@ -224,6 +224,23 @@ fn a_power_failure_at_every_command_of_filling_and_opening_leaves_a_wallet_that_
         let store = home.open(&[&slot(swtpm)]).unwrap();
         assert_eq!(store.slots().unwrap().len(), 2, "{through}");
     });
+}
+
+#[test]
+fn unlocking_takes_just_the_commands_that_it_needs() {
+    let (home, swtpm) = (Home::new(), Swtpm::new());
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let telling = told.clone();
+    let on_command = Arc::new(move |command| telling.lock().unwrap().push(command));
+    let program = TpmSlot::new(Arc::new(Tpm::new(swtpm.address()).on_command(on_command)));
+    drop(home.create(&[&slot(&swtpm)]));
+    let steps =
+        ["TPM2_Load", "TPM2_StartAuthSession", "TPM2_Unseal", "TPM2_FlushContext", "TPM2_FlushContext"];
+    for primary in [["TPM2_CreatePrimary", "TPM2_ContextSave"].as_slice(), &["TPM2_ContextLoad"]] {
+        drop(home.open(&[&program]).unwrap());
+        assert_eq!(std::mem::take(&mut *told.lock().unwrap()), [primary, &steps].concat());
+    }
+    nothing_left(&swtpm);
 }
 
 #[test]
