@@ -81,7 +81,7 @@ fn a_certificate_for_something_else_is_refused() {
     assert_eq!(check(|params| params.key_usages = vec![KeyUsagePurpose::DigitalSignature]), error);
     assert!(check(|params| params.key_usages.clear()).is_ok());
     for is_ca in [IsCa::NoCa, IsCa::Ca(BasicConstraints::Unconstrained)] {
-        assert_eq!(check(|params| params.is_ca = is_ca.clone()), Err(EndorsementError::Authority));
+        assert_eq!(check(|params| params.is_ca = is_ca), Err(EndorsementError::Authority));
     }
     assert_eq!(check(|params| params.custom_extensions.clear()), Err(EndorsementError::TpmName));
     let nameless = tpm_name_extension(&[&TPM[1..]]);

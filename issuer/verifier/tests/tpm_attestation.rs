@@ -407,7 +407,7 @@ fn a_certificate_for_another_purpose_is_refused() {
 #[test]
 fn an_authority_or_what_does_not_say_that_it_is_none_is_refused() {
     for is_ca in [IsCa::Ca(BasicConstraints::Unconstrained), IsCa::NoCa] {
-        assert_eq!(leaf_refused(|params| params.is_ca = is_ca.clone()), CertificateError::Authority);
+        assert_eq!(leaf_refused(|params| params.is_ca = is_ca), CertificateError::Authority);
     }
     let usage = vec![KeyUsagePurpose::KeyEncipherment];
     assert_eq!(leaf_refused(|params| params.key_usages = usage), CertificateError::Usage);
