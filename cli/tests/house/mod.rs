@@ -67,13 +67,26 @@ pub(crate) struct House {
 impl House {
     /// Builds one. The wallet is empty and its authenticator has no PIN.
     pub(crate) fn new() -> Self {
+        Self::set_up(QUICK, None)
+    }
+
+    /// As [`House::new`], with this TPM, whose maker the bank's certification authority knows.
+    pub(crate) fn with_tpm(swtpm: &virtual_tpm::Swtpm) -> Self {
+        let config = format!("{QUICK}[tpm]\naddress = \"{}\"\n", swtpm.address());
+        let roots = swtpm.state.path().join("roots.pem");
+        std::fs::write(&roots, swtpm.makers_roots()).expect("the roots written");
+        Self::set_up(&config, Some(&roots))
+    }
+
+    fn set_up(config: &str, tpm_roots: Option<&Path>) -> Self {
         let runtime = Runtime::new().expect("a runtime");
         let bus = PrivateBus::session();
-        let fwpd = runtime.block_on(Fwpd::start(&bus, program("fwpd"), QUICK));
+        let fwpd = runtime.block_on(Fwpd::start(&bus, program("fwpd"), config));
         let dir = tempfile::tempdir().expect("a directory");
         let mut bank = Command::new(program("fwp-sandbox"))
             .args(["serve", "--listen", "127.0.0.1:0", "--json", "--dir"])
             .arg(dir.path().join("bank"))
+            .args(tpm_roots.map(|roots| ["--tpm-roots".as_ref(), roots.as_os_str()]).into_iter().flatten())
             .env("RUST_LOG", "warn")
             .stdout(Stdio::piped())
             .spawn()
