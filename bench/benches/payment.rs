@@ -15,9 +15,6 @@ use tokio::runtime::Runtime;
 use zbus::Connection;
 
 const ROUNDS: usize = 60;
-/// No limits, which so many payments in a row would reach.
-const UNLIMITED: &str =
-    "\n[platform-keys]\npayment = \"unlimited\"\nday = \"unlimited\"\npayments-per-hour = \"unlimited\"\n";
 const ECHO: &str = "io.github.fwpd.BenchEcho";
 
 /// Our own program stands in for the bare programs of the floors.

@@ -26,14 +26,14 @@ impl Tpm {
         Self { swtpm, process: None }
     }
 
-    /// Starts it, for a machine that starts too, and gives QEMU's arguments for it.
+    /// Starts it, for a machine that starts too and with which it ends, and gives QEMU's arguments for it.
     pub(super) fn power_on(&mut self) -> io::Result<[String; 6]> {
         self.power_off();
         let state = self.swtpm.state.path();
         let socket = state.join("machine");
         let _old = std::fs::remove_file(&socket);
         let process = Command::new("swtpm")
-            .args(["socket", "--tpm2", "--tpmstate", &format!("dir={}", state.display())])
+            .args(["socket", "--tpm2", "--terminate", "--tpmstate", &format!("dir={}", state.display())])
             .args(["--ctrl", &format!("type=unixio,path={}", socket.display())])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
