@@ -5,7 +5,7 @@ use crate::address::TpmAddress;
 use crate::failure::Failure;
 use ctap_authenticator::HardwareError;
 use std::io::ErrorKind;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tss_esapi::attributes::SessionAttributesBuilder;
 use tss_esapi::constants::SessionType;
 use tss_esapi::handles::{
@@ -31,14 +31,25 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn open(address: &TpmAddress, on_command: Option<OnCommand>) -> Result<Self, HardwareError> {
+    /// `name` is the address as the library has it: reading it costs more than some commands, and is done once.
+    pub(crate) fn open(
+        address: &TpmAddress,
+        name: &OnceLock<TctiNameConf>,
+        on_command: Option<OnCommand>,
+    ) -> Result<Self, HardwareError> {
         reachable(address)?;
         let missing = |error: &dyn ToString| HardwareError::Missing {
             address: address.to_string(),
             cause: error.to_string(),
         };
-        let tcti: TctiNameConf = address.to_string().parse().map_err(|error| missing(&error))?;
-        let context = Context::new(tcti).map_err(|error| missing(&error))?;
+        let tcti = match name.get() {
+            Some(tcti) => tcti,
+            None => {
+                let tcti = address.to_string().parse().map_err(|error| missing(&error))?;
+                name.get_or_init(|| tcti)
+            }
+        };
+        let context = Context::new(tcti.clone()).map_err(|error| missing(&error))?;
         Ok(Self { context, on_command, held: Vec::new(), authorized: Vec::new() })
     }
 

@@ -7,6 +7,8 @@ use crate::policy::NAME;
 use crate::primary::{self, Identity, SavedPrimary};
 use ctap_authenticator::HardwareError;
 use std::fmt;
+use std::sync::OnceLock;
+use tss_esapi::TctiNameConf;
 use tss_esapi::constants::{CapabilityType, PropertyTag};
 use tss_esapi::handles::KeyHandle;
 use tss_esapi::structures::CapabilityData;
@@ -14,6 +16,8 @@ use tss_esapi::structures::CapabilityData;
 /// The TPM. Shared by the key stores of all wallets in a process, in an `Arc`.
 pub struct Tpm {
     address: TpmAddress,
+    /// The address, as the library has it.
+    name: OnceLock<TctiNameConf>,
     on_command: Option<OnCommand>,
     pub(crate) primary: SavedPrimary,
 }
@@ -27,7 +31,7 @@ impl fmt::Debug for Tpm {
 impl Tpm {
     /// The TPM at `address`. Nothing is sent to it yet.
     pub fn new(address: TpmAddress) -> Self {
-        Self { address, on_command: None, primary: SavedPrimary::default() }
+        Self { address, name: OnceLock::new(), on_command: None, primary: SavedPrimary::default() }
     }
 
     /// The same, telling each command that is sent from now on.
@@ -46,7 +50,7 @@ impl Tpm {
     }
 
     pub(crate) fn connect(&self) -> Result<Connection, HardwareError> {
-        Connection::open(&self.address, self.on_command.clone())
+        Connection::open(&self.address, &self.name, self.on_command.clone())
     }
 
     pub(crate) fn address(&self) -> &TpmAddress {
