@@ -52,7 +52,7 @@ for group; do
     nfc) wanted+=("${nfc[@]}") ;;
     tpm) wanted+=("${tpm[@]}") ;;
     test)
-      wanted+=("${usb[@]}" "${nfc[@]}" "${tpm[@]}" "tpm2_getcap:tpm2-tools" "${mocked[@]}" "/usr/lib/llvm-*/lib/libclang.so*:libclang-dev")
+      wanted+=("${usb[@]}" "${nfc[@]}" "${tpm[@]}" "tpm2_getcap:tpm2-tools" "age:age" "systemd-creds:systemd" "${mocked[@]}" "/usr/lib/llvm-*/lib/libclang.so*:libclang-dev")
       machine=1
       ;;
     bench) wanted+=("${mocked[@]}" "${tpm[@]}" "ensurepip.py:python3-venv") ;;

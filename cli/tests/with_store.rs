@@ -45,7 +45,8 @@ fn a_person_adds_a_recovery_passphrase_and_opens_the_store_with_it() {
     house.fwpctl(["lock"]).ended(0);
     let refused = house.fwpctl(["list"]).ended(14);
     assert!(refused.err.contains("fwpctl unlock"), "{}", refused.err);
-    let wrong = house.with_pins(&["one one one", "two two two", "three three"], ["unlock", "--passphrase-fd", "0"]);
+    let wrong =
+        house.with_pins(&["one one one", "two two two", "three three"], ["unlock", "--passphrase-fd", "0"]);
     assert!(wrong.ended(14).err.contains("wrong three times"));
     let mut person = house.at_terminal(["unlock"]);
     person.sees("Recovery passphrase:");
@@ -54,7 +55,9 @@ fn a_person_adds_a_recovery_passphrase_and_opens_the_store_with_it() {
     house.fwpctl(["list"]).ended(0);
     // The last one stays.
     house.with_pins(&[PASSPHRASE], ["keys", "remove", "2", "--yes"]).ended(14);
-    house.with_pins(&[PASSPHRASE], ["keys", "rotate", "--data-key", "--yes", "--passphrase-fd", "0"]).ended(0);
+    house
+        .with_pins(&[PASSPHRASE], ["keys", "rotate", "--data-key", "--yes", "--passphrase-fd", "0"])
+        .ended(0);
     house.fwpctl(["keys", "accept-copy", "--yes"]).ended(1);
     house.fwpctl(["keys", "add", "key-file", "--pcrs", "7", "--yes"]).ended(2);
 }

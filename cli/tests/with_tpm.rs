@@ -38,9 +38,7 @@ fn this_computer_is_certified_enrolls_and_pays_and_the_bank_knows_that_its_tpm_v
     assert!(info.out.contains("this computer, keys in its TPM"), "{}", info.out);
 
     let offer = format!("{}/bank/offer", house.url);
-    house
-        .with_pins(&[PIN], ["enroll", &offer, "--authenticator", "tpm", "--yes", "--pin-fd", "0"])
-        .ended(0);
+    house.with_pins(&[PIN], ["enroll", &offer, "--authenticator", "tpm", "--yes", "--pin-fd", "0"]).ended(0);
     let cards = house.fwpctl(["list", "--json"]).ended(0).json();
     assert_eq!(cards[0]["authenticator"], "tpm");
     let url = OfferUrl::parse(&format!("{}/bank/cards", house.url)).unwrap();
@@ -48,8 +46,7 @@ fn this_computer_is_certified_enrolls_and_pays_and_the_bank_knows_that_its_tpm_v
     assert!(at_the_bank.contains("\"vouchedBy\":\"tpm\""), "{at_the_bank}");
 
     let (order, request) = house.order("20.00");
-    let paid =
-        house.with_pins(&[PIN], ["pay", &request, "--yes", "--card", "1", "--pin-fd", "0"]).ended(0);
+    let paid = house.with_pins(&[PIN], ["pay", &request, "--yes", "--card", "1", "--pin-fd", "0"]).ended(0);
     let booked = house.sandbox(["checkout", "--order", &order], &paid.out).ended(0);
     assert!(booked.out.contains("booked 20.00 EUR"), "{}", booked.out);
 

@@ -45,7 +45,7 @@ impl Connection {
         let tcti = match name.get() {
             Some(tcti) => tcti,
             None => {
-                let tcti = address.to_string().parse().map_err(|error| missing(&error))?;
+                let tcti = tcti_name(address).map_err(|error| missing(&error))?;
                 name.get_or_init(|| tcti)
             }
         };
@@ -194,6 +194,16 @@ impl Drop for Connection {
         for handle in std::mem::take(&mut self.held).into_iter().rev() {
             // A TPM that does not answer any more has nothing of ours, or a resource manager that cleans up.
             let _gone = self.run("TPM2_FlushContext", |context| context.flush_context(handle));
+        }
+    }
+}
+
+/// Without the library's own way to tell the kinds of addresses apart, five regular expressions.
+fn tcti_name(address: &TpmAddress) -> tss_esapi::Result<TctiNameConf> {
+    match address {
+        TpmAddress::Device(path) => path.to_string_lossy().parse().map(TctiNameConf::Device),
+        TpmAddress::Swtpm { host, port } => {
+            format!("host={host},port={port}").parse().map(TctiNameConf::Swtpm)
         }
     }
 }
