@@ -39,7 +39,8 @@
 //! when one more failure could lock the TPM; and to whoever has half of what locks it counted against them, which neither the
 //! right PIN nor a reset takes away, but the TPM's own forgiving does. So one user alone locks nobody out and leaves the others
 //! half of all attempts; who was not wrong is never held up by others who were, short of the lockout itself, for which it takes
-//! two. An old copy of the state gives those attempts back, the TPM's count stays. Where the lockout hierarchy has no password
+//! two. The wallets of a process try one after the other, and none tries again before its last wrong PIN is saved (`attempts`). An
+//! old copy of the state gives those attempts back, the TPM's count stays. Where the lockout hierarchy has no password
 //! ([`Health::lockout_password`]), whoever may use the TPM may forgive wrong PINs and try on; giving it one
 //! (`tpm2_changeauth -c lockout`) is the administrator's choice.
 //!
@@ -62,7 +63,10 @@
 //! * With the disk and the TPM, a stolen computer: guess PINs at the pace of the lockout; at any pace if the lockout hierarchy has no
 //!   password and they can boot a system of their own. Delete, not use, the keys.
 //! * A program of group `tss`, or root: as before, and count up the counter; see a PIN only where it sees the wallet's memory.
-//!   With a PIN it can sign while it has the TPM, until the PIN is changed: the content of the PIN object alone does not sign.
+//!   With a PIN it can sign while it has the TPM. Changing the PIN takes that away from who knows the PIN alone, not from who has read
+//!   the PIN object with it: with the owner's rights, which have no password where this works, the same object can be made anew with
+//!   that content and another PIN, and then the blobs that were there sign, after a reset too. A PIN that such a program has seen
+//!   is a matter for the bank: it ends the cards' keys. `TPM2_Clear` ends them in the TPM.
 //! * TPM2_Clear, by the firmware or the lockout hierarchy: deletes all of it, and is told from another TPM by a primary under the
 //!   endorsement hierarchy, which outlives it.
 //!
@@ -77,6 +81,7 @@
 #![deny(unsafe_code)]
 
 mod address;
+mod attempts;
 mod attestation;
 mod connection;
 mod counter;

@@ -182,10 +182,22 @@ impl<S: StateStorage> TpmKeyStore<S> {
     }
 
     fn wrong_pin(&mut self) -> Result<Unlock, KeyStoreError> {
-        let State { retries, share, .. } = self.state;
-        let (retries, share) = (retries.saturating_sub(1), share.saturating_add(1));
-        self.replace(State { retries, share, ..self.state.clone() })?;
+        self.tpm.attempts.was_wrong(self.state.wallet);
+        self.save_wrong_pins()?;
         Ok(Unlock::Wrong)
+    }
+
+    /// Saves the wrong PINs that could not be saved when they were typed, for lack of room say.
+    fn save_wrong_pins(&mut self) -> Result<(), KeyStoreError> {
+        let wallet = self.state.wallet;
+        let wrong = self.tpm.attempts.to_be_saved(wallet);
+        if wrong > 0 {
+            let State { retries, share, .. } = self.state;
+            let (retries, share) = (retries.saturating_sub(wrong), share.saturating_add(wrong));
+            self.replace(State { retries, share, ..self.state.clone() })?;
+            self.tpm.attempts.saved(wallet);
+        }
+        Ok(())
     }
 
     /// A state without keys or PIN: what the TPM holds against this user stays.
@@ -289,11 +301,14 @@ impl<S: StateStorage> KeyStore for TpmKeyStore<S> {
         if !self.state.pin_set() {
             return Err(KeyStoreError::PinNotSet);
         }
+        self.save_wrong_pins()?;
         if self.state.retries == 0 {
             return Err(KeyStoreError::PinBlocked);
         }
         let (mut connection, primary, bound) = self.connect()?;
         let before = self.state.clone();
+        let tpm = Arc::clone(&self.tpm);
+        let turn = tpm.attempts.turn();
         self.keep_below_lockout(&mut connection)?;
         let pin_object = self.pin_object(&mut connection)?;
         let pin = pin_object::auth(pin).map_err(|failure| failure.meaning())?;
@@ -305,11 +320,12 @@ impl<S: StateStorage> KeyStore for TpmKeyStore<S> {
         let (session, secret) = match read(&mut connection) {
             Ok(read) => read,
             Err(failure) if failure.is(&[Code::AUTH_FAIL]) => {
-                drop(connection);
+                drop((connection, turn));
                 return self.wrong_pin();
             }
             Err(failure) => return Err(self.tpm.explain(&mut connection, &failure).into()),
         };
+        drop(turn);
         if bound.secret_digest != Some(secret_digest(&secret)) {
             return Err(HardwareError::PinDeleted.into());
         }
@@ -421,6 +437,7 @@ impl<S: StateStorage> KeyStore for TpmKeyStore<S> {
     /// Where the TPM is not the one that the state is bound to any more, there is nothing of this wallet in it to delete.
     fn reset(&mut self) -> Result<(), KeyStoreError> {
         self.lock();
+        self.save_wrong_pins()?;
         let mut connection = self.tpm.connect()?;
         if let Some(bound) = self.state.tpm.clone() {
             let primary = self.tpm.load_primary(&mut connection)?;

@@ -1,6 +1,7 @@
 //! The TPM of this machine, as all its users share it.
 
 use crate::address::TpmAddress;
+use crate::attempts::Attempts;
 use crate::connection::{Connection, OnCommand, Tried};
 use crate::failure::{Code, Failure};
 use crate::policy::NAME;
@@ -20,6 +21,7 @@ pub struct Tpm {
     name: OnceLock<TctiNameConf>,
     on_command: Option<OnCommand>,
     pub(crate) primary: SavedPrimary,
+    pub(crate) attempts: Attempts,
 }
 
 impl fmt::Debug for Tpm {
@@ -31,7 +33,13 @@ impl fmt::Debug for Tpm {
 impl Tpm {
     /// The TPM at `address`. Nothing is sent to it yet.
     pub fn new(address: TpmAddress) -> Self {
-        Self { address, name: OnceLock::new(), on_command: None, primary: SavedPrimary::default() }
+        Self {
+            address,
+            name: OnceLock::new(),
+            on_command: None,
+            primary: SavedPrimary::default(),
+            attempts: Attempts::default(),
+        }
     }
 
     /// The same, telling each command that is sent from now on.

@@ -6,6 +6,11 @@ mod common;
 use common::{Computer, Memory, PIN, RP, Swtpm, hash, open};
 use ctap_authenticator::{HardwareError, KeyStore, KeyStoreError, PinState, Unlock};
 use ctap_core::PinHash;
+use ctap_tpm::Tpm;
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
 
 const LOCKED: Result<Unlock, KeyStoreError> =
     Err(KeyStoreError::Hardware(HardwareError::LockedOut { seconds: 600 }));
@@ -245,21 +250,12 @@ fn a_pin_object_put_there_anew_by_the_owner_does_not_open_the_keys() {
     let swtpm = &computer.swtpm;
     let index = swtpm.pin_object();
     let before = swtpm.tool("tpm2_nvreadpublic", &[&index]);
-    let policy = before.lines().find_map(|line| line.trim().strip_prefix("authorization policy: ")).unwrap();
-    let policy: Vec<u8> =
-        (0..policy.len()).step_by(2).map(|at| u8::from_str_radix(&policy[at..at + 2], 16).unwrap()).collect();
-    std::fs::write(swtpm.state.path().join("policy"), policy).unwrap();
     std::fs::write(swtpm.state.path().join("content"), [0x55; 32]).unwrap();
     let pin = format!("hex:{}", hex(hash("0815-pin").as_bytes()));
-    swtpm.tool("tpm2_nvundefine", &[&index, "-C", "o"]);
-    assert_eq!(
-        store.unlock(&hash(PIN)),
-        Err(KeyStoreError::Hardware(HardwareError::PinDeleted)),
-        "as long as there is none"
-    );
-    let define = ["-C", "o", "-s", "32", "-a", "authread|authwrite", "-p", &pin, "-L", "policy"];
-    swtpm.tool("tpm2_nvdefine", &[&[index.as_str()], define.as_slice()].concat());
-    swtpm.tool("tpm2_nvwrite", &[&index, "-C", &index, "-P", &pin, "-i", "content"]);
+    put_anew(swtpm, &index, &pin, || {
+        let none = store.unlock(&hash(PIN));
+        assert_eq!(none, Err(KeyStoreError::Hardware(HardwareError::PinDeleted)), "as long as there is none");
+    });
     assert_eq!(swtpm.tool("tpm2_nvreadpublic", &[&index]), before, "the same name");
     assert_eq!(store.unlock(&hash("0815-pin")), Err(KeyStoreError::Hardware(HardwareError::PinDeleted)));
     // Neither does a state that believes it: the key does not have what is in the new object.
@@ -295,4 +291,101 @@ fn a_set_pin_is_not_set_again_without_the_old_one() {
     assert_eq!(store.change_pin(&hash("0815-pin")), Err(KeyStoreError::Locked));
     assert_eq!(store.unlock(&hash(PIN)), Ok(Unlock::Unlocked));
     assert_eq!(computer.swtpm.nv_indices().len(), 1);
+}
+
+/// What is refused to protect the others must still be so when the PIN is tried.
+#[test]
+fn users_who_try_at_the_same_time_do_so_one_after_the_other() {
+    type Meanwhile = Box<dyn FnOnce() + Send>;
+    let swtpm = Swtpm::new();
+    swtpm.tool("tpm2_dictionarylockout", &["-s", "-n", "4", "-t", "600", "-l", "600"]);
+    let meanwhile: Arc<Mutex<Option<Meanwhile>>> = Arc::default();
+    let next = meanwhile.clone();
+    let tpm = Arc::new(Tpm::new(swtpm.address()).on_command(Arc::new(move |command| {
+        let next = (command == "TPM2_NV_Read").then(|| next.lock().unwrap().take()).flatten();
+        next.into_iter().for_each(|next| next());
+    })));
+    let mut stores = [(); 2].map(|()| {
+        let mut store = open(&tpm, &Memory::default());
+        store.set_pin(&hash(PIN)).unwrap();
+        assert_eq!(store.unlock(&hash("wrong")), Ok(Unlock::Wrong));
+        Some(store)
+    });
+    // The other one tries between this one's look at what the TPM has counted and its PIN.
+    let mut other = stores[1].take().unwrap();
+    let (tell, told) = channel();
+    *meanwhile.lock().unwrap() = Some(Box::new(move || {
+        let (sender, done) = channel();
+        thread::spawn(move || {
+            tell.send(other.unlock(&hash("wrong"))).unwrap();
+            let _late = sender.send(());
+        });
+        let _late = done.recv_timeout(Duration::from_secs(2));
+    }));
+    assert_eq!(stores[0].as_mut().unwrap().unlock(&hash("wrong")), Ok(Unlock::Wrong));
+    let near = Err(KeyStoreError::Hardware(HardwareError::NearLockout { seconds: 600 }));
+    assert_eq!(told.recv_timeout(Duration::from_secs(20)).unwrap(), near);
+    assert_eq!(swtpm.failures(), 3);
+    assert!(!tpm.health().unwrap().lockout.is_locked());
+}
+
+/// A full disk must not give attempts that nobody counts but the TPM, which locks for all.
+#[test]
+fn a_wrong_pin_that_can_not_be_saved_is_the_last_attempt_until_it_is() {
+    let computer = Computer::new();
+    drop(with_pin(&computer));
+    let disk_is_full = |full| computer.memory.0.lock().unwrap().fail = full;
+    disk_is_full(true);
+    for pin in ["wrong", "wrong", PIN] {
+        let tried = open(&computer.tpm, &computer.memory).unlock(&hash(pin));
+        assert!(matches!(tried, Err(KeyStoreError::Storage(_))), "{tried:?}");
+    }
+    let reset = open(&computer.tpm, &computer.memory).reset();
+    assert!(matches!(reset, Err(KeyStoreError::Storage(_))), "{reset:?}");
+    assert_eq!(computer.swtpm.failures(), 1);
+    disk_is_full(false);
+    let mut store = open(&computer.tpm, &computer.memory);
+    assert_eq!(store.unlock(&hash("wrong")), Ok(Unlock::Wrong));
+    assert_eq!(store.pin_state().unwrap().retries, 6);
+    assert_eq!(open(&computer.tpm, &computer.memory).unlock(&hash(PIN)), Ok(Unlock::Unlocked));
+}
+
+/// The bound of it: whoever may use the TPM as its owner, and has read the PIN object while they knew the PIN, makes the same
+/// one anew. The documentation says so.
+#[test]
+fn who_read_the_pin_object_with_an_old_pin_and_has_the_owners_rights_signs_after_a_change_too() {
+    let computer = Computer::new();
+    let mut store = with_pin(&computer);
+    store.unlock(&hash(PIN)).unwrap();
+    let key = store.create_key(&RP).unwrap();
+    store.lock();
+    let swtpm = &computer.swtpm;
+    let index = swtpm.pin_object();
+    let auth = |pin: &str| format!("hex:{}", hex(hash(pin).as_bytes()));
+    swtpm.tool("tpm2_nvread", &[&index, "-C", &index, "-P", &auth(PIN), "-o", "content"]);
+    store.unlock(&hash(PIN)).unwrap();
+    store.change_pin(&hash("0815-pin")).unwrap();
+    put_anew(swtpm, &index, &auth("thief"), || ());
+    assert_eq!(
+        store.unlock(&hash("0815-pin")),
+        Ok(Unlock::Wrong),
+        "the user's own is not taken any more: that shows"
+    );
+    assert_eq!(store.unlock(&hash("thief")), Ok(Unlock::Unlocked));
+    store.sign(&RP, &key.credential_id, &[0; 32]).unwrap();
+    store.lock();
+}
+
+/// Deletes the PIN object, and makes one of the same name with this PIN and what is in the file `content`.
+fn put_anew(swtpm: &Swtpm, index: &str, pin: &str, meanwhile: impl FnOnce()) {
+    let public = swtpm.tool("tpm2_nvreadpublic", &[index]);
+    let policy = public.lines().find_map(|line| line.trim().strip_prefix("authorization policy: ")).unwrap();
+    let policy: Vec<u8> =
+        (0..policy.len()).step_by(2).map(|at| u8::from_str_radix(&policy[at..at + 2], 16).unwrap()).collect();
+    std::fs::write(swtpm.state.path().join("policy"), policy).unwrap();
+    swtpm.tool("tpm2_nvundefine", &[index, "-C", "o"]);
+    meanwhile();
+    let define = ["-C", "o", "-s", "32", "-a", "authread|authwrite", "-p", pin, "-L", "policy"];
+    swtpm.tool("tpm2_nvdefine", &[&[index], define.as_slice()].concat());
+    swtpm.tool("tpm2_nvwrite", &[index, "-C", index, "-P", pin, "-i", "content"]);
 }
