@@ -4,7 +4,7 @@
 //!
 //! * [`slot`](TpmSlot): the key slot. `sealed_key`: what it keeps in the store.
 //! * [`counter`](TpmCounter): the counter.
-//! * `problem`: what is wrong with the TPM, in the store's words.
+//! * `patience`: how long either waits. `problem`: what is wrong with the TPM, in the store's words.
 //!
 //! # Who can open a slot
 //! Whoever may use this TPM (group `tss`, root) and has the store's file. Without the TPM the file is worth nothing; with the
@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 mod counter;
+mod patience;
 mod problem;
 mod sealed_key;
 mod slot;

@@ -1,5 +1,6 @@
 //! What is wrong with the TPM, in the store's words: the TPM's own speak of the authenticator's keys.
 
+use crate::patience::Late;
 use ctap_tpm::{HardwareError, UnsealError};
 use fwp_store::slot::{SlotError, TpmProblem};
 
@@ -15,6 +16,10 @@ pub(crate) fn of(error: HardwareError) -> TpmProblem {
         HardwareError::OwnerPassword => TpmProblem::OwnerPassword,
         other => TpmProblem::Other(other.to_string()),
     }
+}
+
+pub(crate) fn late(late: Late) -> TpmProblem {
+    TpmProblem::Busy { cause: late.to_string() }
 }
 
 pub(crate) fn of_slot(error: UnsealError) -> SlotError {

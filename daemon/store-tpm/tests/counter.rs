@@ -11,6 +11,8 @@ use fwp_store::{CounterError, CounterKind, Durability, RollBack, Store, StoreErr
 use fwp_store_tpm::TpmCounter;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 use virtual_tpm::Swtpm;
 
 /// A wallet that counts with the TPM, and its slot, a key file: the counter alone is what matters here.
@@ -267,5 +269,79 @@ fn where_the_tpm_has_no_room_or_is_not_there_that_is_said_and_the_wallet_opens()
     let store = home.locked().unlock(&[&file], Some(Box::new(nowhere))).unwrap();
     let Some(CounterError::Unreachable(text)) = store.counter_problem() else { panic!("{store:?}") };
     assert!(text.contains("no TPM answers at device:/dev/no-such-tpm"), "{text}");
+    nothing_left(&swtpm);
+}
+
+#[test]
+fn a_tpm_that_hangs_holds_a_wallet_up_once_and_a_step_that_is_made_late_is_no_second_one() {
+    let swtpm = Swtpm::new();
+    let (home, file) = counted_wallet(&swtpm);
+    let old = std::fs::read(home.database()).unwrap();
+    let [index] = &indices(&swtpm)[..] else { panic!("one counter") };
+    let before = number(&swtpm, index);
+    let deadline = Duration::from_secs(1);
+    let counter = TpmCounter::new(swtpm.tpm()).within(deadline);
+    let open = || home.locked().unlock(&[&file], Some(Box::new(counter.clone()))).unwrap();
+    let mut store = open();
+    swtpm.stop();
+    let begun = Instant::now();
+    for _ in 0..20 {
+        write(&mut store, Durability::Durable);
+        let Some(CounterError::Unreachable(text)) = store.counter_problem() else { panic!("{store:?}") };
+        assert!(text.contains("the TPM is busy"), "{text}");
+    }
+    drop(store);
+    // Nor is it asked beside what it has not ended yet.
+    let store = open();
+    assert_eq!((store.roll_back(), entries(&store)), (RollBack::NotDetectedHere, 21));
+    assert!(!counter.is_possible());
+    drop(store);
+    assert!(begun.elapsed() < deadline * 15, "only the first one waited");
+    swtpm.go_on();
+    let end = Instant::now() + Duration::from_secs(20);
+    while !counter.is_possible() {
+        assert!(Instant::now() < end, "it does not go on");
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(number(&swtpm, index), before + 1, "the late step, and no other");
+    let mut store = open();
+    assert_eq!((store.roll_back(), store.counter_problem()), (RollBack::Excluded, None));
+    write(&mut store, Durability::Durable);
+    assert_eq!(number(&swtpm, index), before + 2);
+    drop(store);
+    std::fs::write(home.database(), old).unwrap();
+    assert!(matches!(home.open_counted(&[&file], &swtpm), Err(StoreError::RolledBack { .. })));
+    nothing_left(&swtpm);
+}
+
+#[test]
+fn a_counter_that_could_not_be_asked_at_the_opening_counts_when_it_can_be() {
+    let mut swtpm = Swtpm::new();
+    let (home, file) = counted_wallet(&swtpm);
+    let index = indices(&swtpm).remove(0);
+    let before = number(&swtpm, &index);
+    let old = std::fs::read(home.database()).unwrap();
+    swtpm.kill();
+    let mut store = open(&home, &file, &swtpm);
+    write(&mut store, Durability::Durable);
+    assert_eq!(store.roll_back(), RollBack::NotDetectedHere);
+    swtpm.restart();
+    write(&mut store, Durability::Durable);
+    assert_eq!((store.roll_back(), store.counter_problem()), (RollBack::Excluded, None));
+    write(&mut store, Durability::Durable);
+    assert_eq!(number(&swtpm, &index), before + 1);
+    drop(store);
+    // An old copy that was opened meanwhile goes on, says what it is, and is refused the next time.
+    std::fs::write(home.database(), old).unwrap();
+    swtpm.kill();
+    let mut store = open(&home, &file, &swtpm);
+    swtpm.restart();
+    write(&mut store, Durability::Durable);
+    assert!(matches!(store.counter_problem(), Some(CounterError::MovedByAnother { .. })));
+    assert_eq!(store.roll_back(), RollBack::NotDetectedHere);
+    write(&mut store, Durability::Durable);
+    assert_eq!(number(&swtpm, &index), before + 1);
+    drop(store);
+    assert!(matches!(home.open_counted(&[&file], &swtpm), Err(StoreError::RolledBack { .. })));
     nothing_left(&swtpm);
 }

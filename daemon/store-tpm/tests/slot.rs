@@ -10,6 +10,8 @@ use fwp_store::{Durability, Rotation, StoreError};
 use fwp_store_tpm::{Pcrs, SealedKey, TpmSlot};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
 use virtual_tpm::Swtpm;
 use virtual_tpm::proxy::{Proxy, power_cut_at_every_command};
 use zeroize::Zeroizing;
@@ -365,6 +367,30 @@ fn from_outside_the_sealed_key_is_fixed_to_the_tpm_and_has_no_part_in_its_lockou
     let database = std::fs::read(home.database()).unwrap();
     for secret in [own.as_slice(), data_key.expose()] {
         assert!(!database.windows(32).any(|window| window == secret));
+    }
+    nothing_left(&swtpm);
+}
+
+#[test]
+fn a_tpm_that_hangs_is_waited_for_once_and_opens_the_wallet_when_it_goes_on() {
+    let (home, swtpm) = (Home::new(), Swtpm::new());
+    drop(home.create(&[&slot(&swtpm)]));
+    let program = slot(&swtpm).within(Duration::from_secs(1));
+    drop(home.open(&[&program]).unwrap());
+    swtpm.stop();
+    let begun = Instant::now();
+    for _ in 0..10 {
+        let found = problem(home.open(&[&program]));
+        assert!(matches!(&found, TpmProblem::Busy { .. }), "{found}");
+    }
+    let new = home.locked().unlock(&[&program], None).unwrap_err().error;
+    assert!(new.to_string().contains("it still works on what was asked before"), "{new}");
+    assert!(begun.elapsed() < Duration::from_secs(15), "only the first one waited");
+    swtpm.go_on();
+    let end = Instant::now() + Duration::from_secs(20);
+    while let Err(error) = home.open(&[&program]) {
+        assert!(Instant::now() < end, "{error}");
+        thread::sleep(Duration::from_millis(20));
     }
     nothing_left(&swtpm);
 }

@@ -17,6 +17,8 @@ pub(crate) struct Counting {
     steps: u64,
     /// A step failed, and may have been made all the same: the counter is to be read before the next one.
     uncertain: bool,
+    /// One that could not be asked at the opening, and is asked again.
+    unasked: Option<Box<dyn OutsideCounter>>,
     problem: Option<CounterError>,
 }
 
@@ -25,7 +27,7 @@ pub(crate) enum Advice {
     /// Nothing: there is none.
     NoCounter,
     /// Nothing: it can't be asked now.
-    NotAsked(CounterError),
+    NotAsked(Box<dyn OutsideCounter>, CounterError),
     /// It is the newest.
     Newest(Box<dyn OutsideCounter>, u64),
     /// There is none yet: it is to be made.
@@ -47,7 +49,7 @@ pub(crate) fn ask(
     let Some(counter) = counter else { return Ok(Advice::NoCounter) };
     let outside = match counter.value(wallet) {
         Ok(outside) => outside,
-        Err(error @ CounterError::Unreachable(_)) => return Ok(Advice::NotAsked(error)),
+        Err(error @ CounterError::Unreachable(_)) => return Ok(Advice::NotAsked(counter, error)),
         Err(_) if as_newest => return Ok(Advice::BeginAgain(counter)),
         Err(error) => return Err(StoreError::Counter(error)),
     };
@@ -116,8 +118,10 @@ impl Store {
                 });
                 Ok(())
             }
-            Advice::NotAsked(problem) => {
-                self.counting.problem = Some(problem);
+            Advice::NotAsked(counter, problem) => {
+                // One that is moved at openings has its next turn at the next one.
+                let unasked = (counter.pace() == Pace::DurableCommit).then_some(counter);
+                self.counting = Counting { problem: Some(problem), unasked, ..Counting::default() };
                 Ok(())
             }
             Advice::Newest(counter, steps) => {
@@ -192,6 +196,25 @@ impl Store {
         }
         self.head = head;
         self.count_outside();
+        self.ask_again();
+    }
+
+    /// Asks a counter that could not be asked when the wallet was opened: a wallet may be open for weeks. If it is against this store
+    /// that is said, and refused at the next opening: what was committed meanwhile must not be told to have failed.
+    fn ask_again(&mut self) {
+        let Some(counter) = self.counting.unasked.take() else { return };
+        let moved = |expected, found| CounterError::MovedByAnother { expected, found };
+        let followed = match ask(&self.head, &self.wallet, Some(counter), false) {
+            Err(StoreError::RolledBack { found, counter }) => Err(moved(found, counter)),
+            Err(StoreError::CounterLost { expected, found, .. }) => Err(moved(expected, found.unwrap_or(0))),
+            Err(StoreError::Counter(problem)) => Err(problem),
+            advice => advice
+                .and_then(|advice| self.follow(advice))
+                .map_err(|error| CounterError::Unreachable(error.to_string())),
+        };
+        if let Err(problem) = followed {
+            self.counting.problem = Some(problem);
+        }
     }
 
     fn count_outside(&mut self) {
