@@ -88,11 +88,13 @@ async fn a_locked_tpm_is_said_with_the_time_that_it_takes() {
     let error = computer.pay("locked").await.unwrap_err();
     assert_eq!(error.name, ErrorName::AuthenticatorLocked);
     assert!(error.message.contains("600 seconds"), "{}", error.message);
-    let told = stage.agent.prompts().into_iter().find_map(|prompt| match prompt {
-        Prompt::Status(state, details) if state == "failed" => details.message,
+    // It is told after the payment's owner.
+    let failed = |prompt: &Prompt| match prompt {
+        Prompt::Status(state, details) if state == "failed" => details.message.clone(),
         _ => None,
-    });
-    assert_eq!(told.as_deref(), Some(error.message.as_str()), "the user's dialog gets the same");
+    };
+    let told = stage.agent.wait_for("the failure", failed).await;
+    assert_eq!(told, error.message, "the user's dialog gets the same");
     let info = computer.info().await.unwrap();
     assert!(!info.usable && info.problem.contains("600 seconds"), "{}", info.problem);
     assert_eq!(
@@ -189,10 +191,7 @@ async fn a_tpm_that_is_not_to_be_used_or_not_there_leaves_the_software() {
 
 #[tokio::test]
 async fn an_aborted_payment_leaves_nothing_in_the_tpm_even_if_that_does_not_answer() {
-    // The store doesn't count in the TPM here, which would be waited for before the PIN.
-    let computer = Computer::set_up(Swtpm::new(), "roll-back = \"none\"\n").await;
-    computer.enroll(ACCOUNT).await;
-    computer.stage.agent.forget();
+    let computer = Computer::enrolled().await;
     let stage = &computer.stage;
     // While the PIN is asked for.
     stage.agent.types([Some("")]);
@@ -203,7 +202,7 @@ async fn an_aborted_payment_leaves_nothing_in_the_tpm_even_if_that_does_not_answ
     assert_eq!(finished(&mut checkout.events).await.unwrap_err().name, ErrorName::Aborted);
     computer.has_nothing_left();
 
-    // While the TPM hangs.
+    // While the TPM hangs: the store, which counts in it, waits for it once, and says so.
     computer.swtpm.stop();
     stage.agent.forget();
     let mut checkout = Checkout::new(&stage.client, "2").await.unwrap();
@@ -213,6 +212,9 @@ async fn an_aborted_payment_leaves_nothing_in_the_tpm_even_if_that_does_not_answ
     checkout.payment.abort().await.unwrap();
     assert_eq!(finished(&mut checkout.events).await.unwrap_err().name, ErrorName::Aborted);
     stage.is_free().await;
+    let status = computer.status().await;
+    assert_eq!(status.rollback_detection.as_deref(), Some("not-detected-here"));
+    assert!(status.rollback_problem.unwrap().contains("busy"));
     assert_eq!(computer.pay("3").await.unwrap_err().name, ErrorName::Busy, "its thread still waits");
     computer.swtpm.go_on();
     soon("the TPM to be free", async {
@@ -221,6 +223,11 @@ async fn an_aborted_payment_leaves_nothing_in_the_tpm_even_if_that_does_not_answ
         }
     })
     .await;
+    let status = computer.status().await;
+    assert_eq!(
+        (status.rollback_detection.as_deref(), status.rollback_problem),
+        (Some("a counter in the TPM"), None)
+    );
     computer.has_nothing_left();
 }
 

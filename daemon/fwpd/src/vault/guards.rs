@@ -3,11 +3,11 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
-use ctap_tpm::Tpm;
-use fwp_store::slot::{KeyFile, KeySlot, SecretServiceSlot, SlotError, SlotKind, SystemdCredential};
+use fwp_store::slot::{
+    KeyFile, KeySlot, SecretServiceSlot, SlotError, SlotKind, SystemdCredential, TpmProblem,
+};
 use fwp_store::{CounterKind, OutsideCounter, SecretServiceCounter, Store, StoreError};
 use fwp_store_tpm::{Pcrs, TpmCounter, TpmSlot};
 
@@ -16,9 +16,6 @@ use crate::context::{Bus, Context};
 
 /// How long the keyring may take; a prompt of its own may wait for the user. Below the 25 s that callers usually wait.
 const KEYRING_DEADLINE: Duration = Duration::from_secs(20);
-
-/// How long the TPM may take to say how it is.
-const TPM_DEADLINE: Duration = Duration::from_secs(5);
 
 /// The credential's name, as the unit has it.
 const CREDENTIAL: &str = "fwpd.wallet-key";
@@ -29,7 +26,7 @@ const CREDENTIAL: &str = "fwpd.wallet-key";
 pub(crate) struct Guards {
     key_file: KeyFile,
     credential: Option<SystemdCredential>,
-    tpm: Option<Arc<Tpm>>,
+    tpm: Option<(TpmSlot, TpmCounter)>,
     keyring: Option<(SecretServiceSlot, SecretServiceCounter)>,
     for_new: KeySlotChoice,
     roll_back: RollBackChoice,
@@ -45,12 +42,16 @@ pub(super) struct Candidate {
 }
 
 impl Candidate {
-    /// Whether the next one is tried after this failure. A keyring that is locked is worth waiting for; a slot that was
-    /// chosen by name is never replaced by another.
+    /// Whether the next one is tried after this failure. A keyring that is locked and a TPM that is busy are worth waiting for: what
+    /// comes next may be a file, for good. A slot that was chosen by name is never replaced by another.
     pub(super) fn gives_way(&self, error: &StoreError) -> bool {
         let StoreError::Slot { source, .. } = error else { return false };
-        !self.is_wanted
-            && matches!(source, SlotError::NoService(_) | SlotError::Missing(_) | SlotError::Tpm(_))
+        let is_absent = match source {
+            SlotError::NoService(_) | SlotError::Missing(_) => true,
+            SlotError::Tpm(problem) => !matches!(problem, TpmProblem::Busy { .. } | TpmProblem::Gone),
+            _ => false,
+        };
+        !self.is_wanted && is_absent
     }
 }
 
@@ -64,7 +65,10 @@ impl Guards {
         Self {
             key_file: KeyFile::new(key_file),
             credential: credentials.map(|directory| SystemdCredential::new(directory, CREDENTIAL)),
-            tpm: context.tpm.clone(),
+            tpm: context
+                .tpm
+                .as_ref()
+                .map(|tpm| (TpmSlot::new(Arc::clone(tpm)), TpmCounter::new(Arc::clone(tpm)))),
             keyring,
             for_new: context.config.key_slot,
             roll_back: context.config.roll_back,
@@ -106,9 +110,7 @@ impl Guards {
                 ))),
             },
             SlotKind::Tpm => match &self.tpm {
-                Some(tpm) => {
-                    Ok(Box::new(TpmSlot::new(Arc::clone(tpm)).with_pcrs(pcrs.unwrap_or(Pcrs::NONE))))
-                }
+                Some((slot, _)) => Ok(Box::new(slot.clone().with_pcrs(pcrs.unwrap_or(Pcrs::NONE)))),
                 None => Err(SlotError::Missing(
                     "the configuration switches the TPM off ([tpm] address = \"none\")".to_owned(),
                 )),
@@ -154,7 +156,7 @@ impl Guards {
             let slots = store.slots().unwrap_or_default();
             slots.iter().any(|(_, kind)| *kind == SlotKind::SecretService)
         };
-        let by_tpm = self.tpm.clone().map(Counter::Tpm);
+        let by_tpm = self.tpm.as_ref().map(|(_, counter)| Counter::Tpm(counter.clone()));
         let by_keyring = || self.keyring.as_ref().map(|(_, counter)| Counter::Keyring(counter.clone()));
         match self.roll_back {
             RollBackChoice::None => None,
@@ -163,7 +165,7 @@ impl Guards {
             RollBackChoice::Best => {
                 let counted = store.counter_kind() == Some(CounterKind::Tpm);
                 match &self.tpm {
-                    Some(tpm) if counted || can_count(tpm) => by_tpm,
+                    Some((_, counter)) if counted || counter.is_possible() => by_tpm,
                     _ if counted => None,
                     _ => by_keyring().filter(|_| has_keyring_slot()),
                 }
@@ -172,20 +174,9 @@ impl Guards {
     }
 }
 
-/// Whether a counter can be made in the TPM. One that doesn't answer holds up nothing.
-fn can_count(tpm: &Arc<Tpm>) -> bool {
-    let (sender, receiver) = sync_channel(1);
-    let tpm = Arc::clone(tpm);
-    let asked = std::thread::Builder::new().name("tpm".to_owned()).spawn(move || {
-        // Nobody listens any more where it took too long.
-        let _ = sender.send(tpm.health().is_ok_and(|health| !health.owner_password));
-    });
-    asked.is_ok() && receiver.recv_timeout(TPM_DEADLINE).unwrap_or(false)
-}
-
 /// A counter outside of the store.
 pub(super) enum Counter {
-    Tpm(Arc<Tpm>),
+    Tpm(TpmCounter),
     Keyring(SecretServiceCounter),
 }
 
@@ -193,8 +184,32 @@ impl Counter {
     /// It, as the store takes it.
     pub(super) fn open(&self) -> Box<dyn OutsideCounter> {
         match self {
-            Self::Tpm(tpm) => Box::new(TpmCounter::new(Arc::clone(tpm))),
+            Self::Tpm(counter) => Box::new(counter.clone()),
             Self::Keyring(counter) => Box::new(counter.clone()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_absent_gives_way_to_a_lesser_slot() {
+        let file = || Box::new(KeyFile::new("/nowhere"));
+        let [best, wanted] = [false, true].map(|is_wanted| Candidate { slot: file(), is_wanted });
+        let fails = |problem: TpmProblem| StoreError::Slot { kind: SlotKind::Tpm, source: problem.into() };
+        let cause = || "no answer".to_owned();
+        for (problem, gives_way) in [
+            (TpmProblem::Missing { address: "device:/dev/tpmrm0".to_owned(), cause: cause() }, true),
+            (TpmProblem::NoPermission { address: "device:/dev/tpmrm0".to_owned() }, true),
+            (TpmProblem::OwnerPassword, true),
+            (TpmProblem::Busy { cause: cause() }, false),
+            (TpmProblem::Gone, false),
+        ] {
+            let error = fails(problem);
+            assert_eq!(best.gives_way(&error), gives_way, "{error}");
+            assert!(!wanted.gives_way(&error), "{error}");
         }
     }
 }
