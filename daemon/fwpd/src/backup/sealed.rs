@@ -14,6 +14,12 @@ pub const WORK_FACTOR: u8 = 17;
 /// a file chooses what it asks for, and must not make this program take all memory.
 pub const MAX_WORK_FACTOR: u8 = 18;
 
+/// Most bytes of a header, which has some 150 where a passphrase encrypts. Whoever makes a file chooses its header, and what reads
+/// it for us takes time by the square of its lines, and many times its size in memory.
+const MAX_HEADER_BYTES: usize = 4096;
+/// What the last line of a header begins with, after the end of the line before.
+const LAST_LINE: &[u8] = b"\n--- ";
+
 /// Encrypts by a passphrase.
 ///
 /// # Errors
@@ -73,6 +79,11 @@ pub fn open(
 fn open_header(sealed: &[u8]) -> Result<Decryptor<&[u8]>, BackupError> {
     if sealed.len() > MAX_FILE_BYTES {
         return Err(BackupError::TooLarge);
+    }
+    let header = sealed.get(..MAX_HEADER_BYTES).unwrap_or(sealed);
+    if !header.windows(LAST_LINE.len()).any(|window| window == LAST_LINE) {
+        let text = format!("no header of at most {MAX_HEADER_BYTES} bytes");
+        return Err(BackupError::NotAge(text));
     }
     let decryptor =
         Decryptor::new_buffered(sealed).map_err(|error| BackupError::NotAge(error.to_string()))?;

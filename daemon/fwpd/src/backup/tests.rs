@@ -67,6 +67,19 @@ fn a_file_that_wants_too_much_work_is_refused_without_doing_it() {
     assert_eq!(refused, BackupError::TooMuchWork { wanted: 40, most: sealed::MAX_WORK_FACTOR });
 }
 
+/// Lines upon lines, which the age format allows: reading them all would take hours.
+#[test]
+fn a_file_whose_header_goes_on_and_on_is_refused_at_once() {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let hostile = [b"age-encryption.org/v1\n".as_slice(), &b"-> a\n\n".repeat(1 << 20)].concat();
+        let _ = sender.send(sealed::check(&hostile));
+    });
+    let refused =
+        receiver.recv_timeout(std::time::Duration::from_secs(20)).expect("it ends soon").unwrap_err();
+    assert!(matches!(refused, BackupError::NotAge(_)), "{refused}");
+}
+
 #[test]
 fn what_is_no_backup_is_told_apart() {
     assert!(matches!(sealed::check(b"hello").unwrap_err(), BackupError::NotAge(_)));
