@@ -125,10 +125,12 @@ pub(crate) fn consent_text(kind: &str, details: &ConsentDetails) -> Option<(Stri
                 );
                 (text, format!("Export {cards}?"))
             } else {
-                (
-                    format!("\n  From a file into your wallet: {cards} that it doesn't have\n\n"),
-                    format!("Import {cards}?"),
-                )
+                let mut text = format!("\n  From a file into your wallet: {cards} that it doesn't have\n");
+                if details.rp_id.is_some() {
+                    text.push_str(&format!("  rpId            {}\n", field(&details.rp_id)));
+                }
+                text.push('\n');
+                (text, format!("Import {cards}?"))
             })
         }
         "replace-agent" => {
@@ -196,7 +198,10 @@ mod tests {
                 ..ConsentDetails::default()
             };
             let mut shown = payment_text(&request, std::slice::from_ref(&card)) + &describe(&card);
-            for kind in ["enroll", "delete", "reset", "certify", "replace-agent"] {
+            for kind in [
+                "enroll", "delete", "reset", "certify", "slot-add", "slot-remove", "rotate", "export", "import",
+                "replace-agent",
+            ] {
                 let (text, question) = consent_text(kind, &details).unwrap();
                 shown += &(text + &question);
             }

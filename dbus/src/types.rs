@@ -281,7 +281,7 @@ impl fmt::Debug for AuthorizeCard {
 #[derive(Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
 #[zbus(signature = "a{sv}", rename_all = "kebab-case")]
 pub struct ConsentDetails {
-    /// The issuer's domain (enroll, delete).
+    /// The issuer's domain (enroll, delete), or those of the cards that enter, at most ten (import).
     pub rp_id: Option<String>,
     /// The host that the offer came from (enroll), or of the certification authority (certify).
     pub host: Option<String>,

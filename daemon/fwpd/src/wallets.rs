@@ -3,9 +3,11 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fwp_dbus::{Error, ErrorName};
+use tokio::sync::Mutex;
 use zbus::names::OwnedUniqueName;
 
 use crate::agents::{Agent, Agents};
@@ -32,6 +34,8 @@ pub(crate) struct Wallet {
     pub(crate) payments: Payments,
     pub(crate) enrollments: Enrollments,
     pub(crate) tpm: TpmDesk,
+    /// Held while a caller's file is read or written, which may be stuck in the kernel.
+    pub(crate) copying: Arc<Mutex<()>>,
 }
 
 /// The wallets of all users who have called.
@@ -110,6 +114,7 @@ impl Wallet {
             payments: Payments::default(),
             enrollments: Enrollments::default(),
             tpm: TpmDesk::default(),
+            copying: Arc::default(),
         }
     }
 

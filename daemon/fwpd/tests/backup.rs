@@ -15,7 +15,7 @@ use fwp_tests::{
 const FWPD: &str = env!("CARGO_BIN_EXE_fwpd");
 
 struct House {
-    _bus: PrivateBus,
+    bus: PrivateBus,
     fwpd: Fwpd,
     agent: ScriptedAgent,
     _desktop: Client,
@@ -28,7 +28,7 @@ async fn house() -> House {
     let (desktop, client) = (fwpd.client(&bus).await, fwpd.client(&bus).await);
     let agent = ScriptedAgent::new();
     agent.register(&desktop).await.unwrap();
-    House { _bus: bus, fwpd, agent, _desktop: desktop, client }
+    House { bus, fwpd, agent, _desktop: desktop, client }
 }
 
 impl House {
@@ -87,6 +87,11 @@ async fn cards_come_back_and_each_says_what_it_takes_to_pay() {
         .collect();
     let import = |wrong| ("import".to_owned(), wrong, None);
     assert_eq!(asked, [import(false), import(true), import(true), ("import".to_owned(), false, Some(2))]);
+    let of_whom = second.agent.prompts().into_iter().find_map(|prompt| match prompt {
+        Prompt::Consent(kind, details) if kind == "import" => details.rp_id,
+        _ => None,
+    });
+    assert_eq!(of_whom.as_deref(), Some(MY_BANK), "the user reads whose cards they are");
     let listed = second.client.wallet().await.unwrap().list_credentials().await.unwrap();
     assert!(listed.iter().any(|(path, _)| *path == imported[0].path));
     assert!(second.fwpd.state_dir().join("wallet/wallet.db").exists());
@@ -125,4 +130,25 @@ async fn who_declines_exports_and_imports_nothing_and_pipes_will_do() {
     drop(to);
     house.agent.says(["no", "no", "no"].map(Some));
     assert_eq!(refused(house.import(from).await), ErrorName::SlotUnusable);
+}
+
+#[tokio::test]
+async fn a_file_that_does_not_move_holds_nobody_up_once_its_caller_has_gone() {
+    let house = house().await;
+    enroll(&house.client, &Bank::new(MY_BANK), &[(BANKNET, "1")]).await.unwrap();
+    // Nobody ever writes into it.
+    let (from, _to) = std::io::pipe().unwrap();
+    let hostile = house.fwpd.client(&house.bus).await;
+    let store = hostile.store().await.unwrap();
+    let import = store.import(OwnedFd::from(from).into());
+    assert!(tokio::time::timeout(std::time::Duration::from_millis(500), import).await.is_err());
+    assert_eq!(refused(house.export(tempfile::tempfile().unwrap()).await), ErrorName::Busy);
+    drop((store, hostile));
+    fwp_tests::soon("the floor", async {
+        while house.client.wallet().await.unwrap().status().await.unwrap().busy {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    assert_eq!(house.export(tempfile::tempfile().unwrap()).await.unwrap(), 1);
 }

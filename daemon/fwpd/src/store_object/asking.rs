@@ -42,6 +42,24 @@ pub(super) async fn asking<T>(
 }
 
 impl Asking {
+    /// Waits for what the user is not asked about, as long as an answer would be waited for.
+    ///
+    /// # Errors
+    /// `Timeout`, those of `work`, and what can interrupt it.
+    pub(super) async fn meanwhile<T>(
+        &mut self,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        tokio::select! {
+            biased;
+            reason = self.interrupts.next() => Err(reason),
+            done = work => done,
+            () = tokio::time::sleep(self.agent.prompt_deadline()) => {
+                Err(Error::new(ErrorName::Timeout, "it took too long"))
+            }
+        }
+    }
+
     /// Asks for consent.
     ///
     /// # Errors

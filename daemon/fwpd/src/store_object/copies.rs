@@ -1,5 +1,6 @@
 //! Export and import of all cards.
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -12,12 +13,15 @@ use fwp_store::{Changes, Durability};
 use zbus::OwnedObjectPath;
 
 use super::asking::{Asking, asking};
-use super::file;
+use super::file::{self, Stop};
 use super::needs::Platforms;
 use crate::backup::{Backup, BackupError, MAX_CARDS, MAX_FILE_BYTES, sealed};
 use crate::call::Call;
 use crate::wallets::Wallet;
 use crate::{clock, credentials};
+
+/// How many rpIds the user reads before an import.
+const MOST_NAMED: usize = 10;
 
 /// Work that blocks, on another thread.
 async fn elsewhere<T: Send + 'static>(
@@ -27,6 +31,32 @@ async fn elsewhere<T: Send + 'static>(
         tracing::error!(%error, "work on a backup ended abruptly");
         Err(Error::new(ErrorName::Internal, "the backup failed; the wallet's log tells more"))
     })
+}
+
+/// Work on the caller's file, as long as somebody waits for it. What is stuck in the kernel (a file system of the caller's own) keeps
+/// one thread for each user, and not the wallet.
+async fn on_file<T: Send + 'static>(
+    wallet: &Wallet,
+    user: &mut Asking,
+    work: impl FnOnce(&Stop) -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let stop = Stop::default();
+    let alone = Arc::clone(&wallet.copying).lock_owned();
+    let done = user
+        .meanwhile({
+            let stop = stop.clone();
+            async move {
+                let alone = alone.await;
+                elsewhere(move || {
+                    let _alone = alone;
+                    work(&stop)
+                })
+                .await
+            }
+        })
+        .await;
+    stop.now();
+    done
 }
 
 /// Writes all cards into `file`, encrypted by a passphrase: how many.
@@ -54,8 +84,8 @@ pub(super) async fn export(wallet: &Wallet, call: &Call, file: OwnedFd) -> Resul
         let mut changes = Changes::new();
         changes.audit(AuditEvent::new(now, AuditKind::CardsExported));
         wallet.vault.write(|store| store.commit(changes, Durability::Durable)).await?;
-        elsewhere(move || {
-            file::write(file, &sealed).map_err(|error| {
+        on_file(wallet, user, move |stop| {
+            file::write(file, &sealed, stop).map_err(|error| {
                 Error::new(ErrorName::SlotUnusable, format!("the file can't be written: {error}"))
             })
         })
@@ -91,8 +121,8 @@ pub(super) async fn import(wallet: &Wallet, call: &Call, file: OwnedFd) -> Resul
     // A store that can't be opened says so before anybody is asked.
     wallet.vault.read(|_| Ok(())).await?;
     asking(wallet, call, async |user: &mut Asking| {
-        let sealed = elsewhere(move || {
-            let sealed = file::read(file, MAX_FILE_BYTES).map_err(|error| match error.kind() {
+        let sealed = on_file(wallet, user, move |stop| {
+            let sealed = file::read(file, MAX_FILE_BYTES, stop).map_err(|error| match error.kind() {
                 ErrorKind::FileTooLarge => refused(BackupError::TooLarge),
                 _ => Error::new(ErrorName::InvalidRequest, format!("the file can't be read: {error}")),
             })?;
@@ -113,32 +143,50 @@ pub(super) async fn import(wallet: &Wallet, call: &Call, file: OwnedFd) -> Resul
             })
             .await?;
         drop(sealed);
-        let new = wallet
+        let (new, rp_ids) = wallet
             .vault
             .read({
                 let cards: Vec<_> = backup.cards.iter().map(|card| Arc::clone(&card.credential)).collect();
                 move |store| {
-                    let there = |card: &Credential| {
-                        store.is_some_and(|store| store.cards().any(|record| is_same(record, card)))
-                    };
-                    Ok(cards.iter().filter(|card| !there(card)).count())
+                    let there = store.map(|store| {
+                        store.cards().map(|record| Arc::clone(&record.card.credential)).collect()
+                    });
+                    Ok(entering(cards, there.unwrap_or_default()))
                 }
             })
             .await?;
-        let details = ConsentDetails { cards: u32::try_from(new).ok(), ..ConsentDetails::default() };
+        let rp_id = (new > 0).then_some(rp_ids);
+        let details = ConsentDetails { cards: Some(new), rp_id, ..ConsentDetails::default() };
         user.consent("import", &details).await?;
-        store(wallet, backup.cards).await
+        store(wallet, user, backup.cards).await
     })
     .await
 }
 
+/// How many of `cards` are neither among those that are `there` nor one of their own again, and their rpIds, as the consent has them.
+fn entering(cards: Vec<Arc<Credential>>, mut there: Vec<Arc<Credential>>) -> (u32, String) {
+    let (mut count, mut rp_ids) = (0, BTreeSet::new());
+    for card in cards {
+        if !there.iter().any(|other| is_same(other, &card)) {
+            count += 1;
+            rp_ids.insert(card.rp_id.as_str().to_owned());
+            there.push(card);
+        }
+    }
+    let mut text = rp_ids.iter().take(MOST_NAMED).cloned().collect::<Vec<_>>().join(", ");
+    if let Some(more) = rp_ids.len().checked_sub(MOST_NAMED).filter(|more| *more > 0) {
+        text.push_str(&format!(", and {more} more"));
+    }
+    (count, text)
+}
+
 /// The same card, as an enrollment has it: a wallet has it once.
-fn is_same(record: &CardRecord, credential: &Credential) -> bool {
-    let (one, other) = (&record.card.credential.card, &credential.card);
-    record.card.credential.rp_id == credential.rp_id
-        && one.issuer_id == other.issuer_id
-        && one.payment_network_id == other.payment_network_id
-        && (one.account_id == other.account_id || one.serial_number == other.serial_number)
+fn is_same(one: &Credential, other: &Credential) -> bool {
+    let (card, of_other) = (&one.card, &other.card);
+    one.rp_id == other.rp_id
+        && card.issuer_id == of_other.issuer_id
+        && card.payment_network_id == of_other.payment_network_id
+        && (card.account_id == of_other.account_id || card.serial_number == of_other.serial_number)
 }
 
 /// What became of one card.
@@ -150,27 +198,32 @@ struct Entered {
 }
 
 /// All new ones or none.
-async fn store(wallet: &Wallet, cards: Vec<NewCard>) -> Result<Vec<ImportedCard>, Error> {
+async fn store(wallet: &Wallet, user: &mut Asking, cards: Vec<NewCard>) -> Result<Vec<ImportedCard>, Error> {
+    let tpm = wallet.context.tpm.clone();
+    let platforms = wallet.vault.read(move |store| Platforms::of(store, tpm)).await?;
+    // The TPM takes its time for each card: nobody waits for the store meanwhile.
+    let needs = elsewhere(move || {
+        let needs = |card: NewCard| (platforms.needs(&card), card);
+        Ok(cards.into_iter().map(needs).collect::<Vec<_>>())
+    });
+    let cards = user.meanwhile(needs).await?;
     // No enrollment checks its cards against those that are there, and stores them, meanwhile.
     let storing = wallet.enrollments.storing();
     let _storing = storing.lock().await;
-    let tpm = wallet.context.tpm.clone();
     let entered = wallet
         .vault
         .write(move |store| {
-            let platforms = Platforms::of(Some(store), tpm)?;
             let now = clock::now_ms();
             let mut changes = Changes::new();
             let mut entered: Vec<Entered> = Vec::new();
             let mut new: Vec<CardRecord> = Vec::new();
-            for card in cards {
-                let needs = platforms.needs(&card);
+            for (needs, card) in cards {
                 let credential = Arc::clone(&card.credential);
                 let there = store
                     .cards()
                     .map(|record| &**record)
                     .chain(&new)
-                    .find(|record| is_same(record, &credential))
+                    .find(|record| is_same(&record.card.credential, &credential))
                     .map(|record| record.id);
                 let (id, state) = match there {
                     Some(id) => (id, "present"),
