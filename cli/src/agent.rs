@@ -90,6 +90,11 @@ impl TerminalAgent {
         self.0.terminal.is_some() || self.0.yes
     }
 
+    /// Whether there is anyone, or anything, to give a passphrase.
+    pub fn can_give_passphrases(&self) -> bool {
+        self.0.terminal.is_some() || self.0.passphrases.is_some()
+    }
+
     /// What kept the agent from answering, if anything did. The daemon only knows that there was no answer.
     pub fn take_trouble(&self) -> Option<Error> {
         self.0.trouble.lock().unwrap_or_else(PoisonError::into_inner).take()
@@ -270,9 +275,9 @@ impl TerminalAgent {
         let Some(least) = request.min_length else {
             return self.line(format!("{what}: "), Echo::Off).await;
         };
-        if let Ok(suggestion) = Passphrase::suggest() {
-            // On the terminal alone: it is in no log and no pipe.
-            self.show(&format!(
+        if let (Ok(suggestion), Some(terminal)) = (Passphrase::suggest(), &self.0.terminal) {
+            // On the terminal alone: what is shown without a question goes to standard error, which may be a log.
+            terminal.lock().unwrap_or_else(PoisonError::into_inner).say(&format!(
                 "  One that nobody guesses, if you write it down: {}\n",
                 suggestion.expose().as_str()
             ));

@@ -168,7 +168,7 @@ pub async fn ensure_agent(client: &Client, agent: &TerminalAgent, out: Out) -> R
         out.note(&format!("You are asked by {}.", safe(name)));
         return Ok(());
     }
-    if !agent.can_answer() {
+    if !agent.can_answer() && !agent.can_give_passphrases() {
         return Err(Error::NobodyToAsk);
     }
     register(client, agent, out).await

@@ -99,3 +99,28 @@ fn what_is_exported_comes_back_and_ages_own_program_reads_it() {
     assert_eq!(status, 0, "{shown}");
     assert!(shown.contains("2 cards exported.") && shown.contains("present"), "{shown}");
 }
+
+#[test]
+fn a_suggested_passphrase_is_on_the_terminal_alone() {
+    let house = House::with_cards();
+    let log = house.path("log");
+    let mut person = house.shell_at_terminal(&format!("\"$FWPCTL\" keys add passphrase --yes 2>'{log}'"));
+    person.sees("New recovery passphrase (at least 8 characters):");
+    person.types(PASSPHRASE);
+    person.sees("The same again:");
+    person.types(PASSPHRASE);
+    let (shown, status) = person.sees_the_end();
+    assert_eq!(status, 0, "{shown}");
+    let log = std::fs::read_to_string(&log).unwrap();
+    assert!(log.contains("Approved by --yes") && !log.contains("nobody guesses"), "{log}");
+}
+
+#[test]
+fn no_copy_is_read_from_or_written_to_a_terminal() {
+    let house = House::with_cards();
+    for command in ["import", "export"] {
+        let (shown, status) = house.at_terminal([command, "-", "--yes"]).sees_the_end();
+        assert_eq!(status, 2, "{shown}");
+        assert!(shown.contains("is a terminal"), "{shown}");
+    }
+}

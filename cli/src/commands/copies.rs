@@ -53,6 +53,9 @@ fn cards(count: u32) -> String {
 pub(super) async fn import(context: &Context, args: ImportArgs) -> Result<(), Error> {
     let path = args.file.as_path();
     let file = if path == Path::new(STANDARD) {
+        if std::io::stdin().is_terminal() {
+            return Err(Error::Usage("standard input is a terminal; name a file, or give a pipe".to_owned()));
+        }
         std::io::stdin().as_fd().try_clone_to_owned().map_err(file_error(path))?
     } else {
         OwnedFd::from(std::fs::File::open(path).map_err(file_error(path))?)

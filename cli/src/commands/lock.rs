@@ -23,9 +23,8 @@ pub(super) async fn unlock(context: &Context, args: PassphraseArgs) -> Result<()
     let is_open = until_interrupted(context, bus::answered(context.out, by_itself)).await?;
     if !is_open {
         let agent = TerminalAgent::new(store_answers(&args)?, context.out, context.interrupt.clone());
-        if agent.can_answer() || args.passphrase_fd.is_some() {
+        if agent.can_answer() || agent.can_give_passphrases() {
             drop(agent);
-            let args = PassphraseArgs { yes: args.yes || args.passphrase_fd.is_some(), ..args };
             asked(context, &args, async |store| Ok(store.unlock().await?)).await?;
         } else {
             let opened = async { Ok(found.client.store().await?.unlock().await?) };
