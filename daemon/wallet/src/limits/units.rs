@@ -5,15 +5,15 @@ use fwp::Currency;
 /// About how many units one euro is worth (2026), rounded to 1, 2 or 5 and zeros, where that is 7 or more. For limits only:
 /// no exchange rate, and none is ever looked up.
 const UNITS: [(u32, &str); 13] = [
-    (10, "CNY DKK HKD MAD NOK SEK ZMW"),
-    (20, "CZK MDL MXN NIO SLE SRD STN ZAR"),
-    (50, "DOP EGP HNL MKD MUR NPR PHP THB TRY TWD UAH UYU"),
-    (100, "AFN ALL BDT DZD ETB INR ISK KES RSD RUB"),
-    (200, "JMD JPY LKR PKR XPF YER"),
-    (500, "AMD CRC GYD HUF KZT XAF XOF"),
-    (1_000, "ARS AOA CLP IQD KRW MWK NGN RWF"),
-    (2_000, "BIF MMK MNT TZS"),
-    (5_000, "COP KHR MGA PYG UGX"),
+    (10, "BOB BWP CNY DKK GHS GTQ HKD MAD MOP NOK SBD SEK SVC TJS TTD ZMW"),
+    (20, "CUP CZK ERN LSL MDL MVR MXN NAD SCR SLE STN SZL ZAR"),
+    (50, "DOP EGP HNL MKD MRU MUR MZN NIO PHP SRD THB TRY TWD UAH UYU ZWG"),
+    (100, "AFN ALL BDT BTN CVE DZD ETB GMD INR ISK KES KGS RSD RUB VUV"),
+    (200, "DJF GYD HTG JMD JPY LKR LRD NPR PKR VES XPF YER"),
+    (500, "AMD CRC HUF KMF KZT SDG SOS XAF XOF"),
+    (1_000, "AOA ARS CLP IQD KRW MWK NGN RWF"),
+    (2_000, "BIF CDF MMK TZS"),
+    (5_000, "COP KHR MGA MNT PYG SSP UGX"),
     (10_000, "GNF SYP UZS"),
     (20_000, "IDR LAK VND"),
     (50_000, "IRR"),
@@ -41,5 +41,6 @@ mod tests {
         let of = |name| units(&Currency::parse(name).unwrap());
         assert_eq!((of("EUR"), of("USD"), of("KWD"), of("XXX")), (1, 1, 1, 1));
         assert_eq!((of("JPY"), of("HUF"), of("KRW")), (200, 500, 1_000));
+        assert_eq!((of("NPR"), of("HTG"), of("CDF")), (200, 200, 2_000), "nobody is stuck at a thousandth");
     }
 }
