@@ -12,8 +12,8 @@ mod transports;
 pub use ctap::{authenticator, ctap_ceremony, ctap_request, ctap_response};
 pub use edges::{attestation_certificates, card_image, command_line, pin_box, verify_line};
 pub use protocol::{card_data, cbor, credential, enrollment, envelope, esad, payment_request, sad};
-pub use store::store_record;
-pub use tpm::{certification, endorsement_certificate, tpm_attestation, tpm_public};
+pub use store::{backup, spending, store_record};
+pub use tpm::{certification, endorsement_certificate, tpm_attestation, tpm_blobs, tpm_public};
 pub use transports::{ctap_hid, ctap_nfc};
 
 /// A target: any bytes.
@@ -23,6 +23,7 @@ pub type Target = fn(&[u8]);
 pub const TARGETS: &[(&str, Target)] = &[
     ("attestation_certificates", attestation_certificates),
     ("authenticator", authenticator),
+    ("backup", backup),
     ("card_data", card_data),
     ("card_image", card_image),
     ("cbor", cbor),
@@ -41,8 +42,10 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("payment_request", payment_request),
     ("pin_box", pin_box),
     ("sad", sad),
+    ("spending", spending),
     ("store_record", store_record),
     ("tpm_attestation", tpm_attestation),
+    ("tpm_blobs", tpm_blobs),
     ("tpm_public", tpm_public),
     ("verify_line", verify_line),
 ];

@@ -1,6 +1,7 @@
 //! What TPMs say, and what is said between wallets and certification authorities.
 
 use crate::{check, texts};
+use ctap_tpm::{AttestationKey, Sealed};
 use fwp::certification::{
     ActivatedCredential, CertificationQuestion, CertificationRequest, CredentialChallenge, IssuedCertificates,
 };
@@ -9,6 +10,7 @@ use fwp::{CredentialId, RpId};
 use fwp_cose::SignatureAlgorithm;
 use fwp_cose::cbor::{Value, decode};
 use fwp_cose::tpm::{PublicArea, TpmStatement};
+use fwp_store_tpm::SealedKey;
 use fwp_verifier::authenticator_data::AuthenticatorData;
 use fwp_verifier::endorsement::check_endorsement;
 use fwp_verifier::tpm_certificate::check_tpm_certificates;
@@ -84,6 +86,22 @@ pub fn tpm_public(data: &[u8]) {
         let zeros = y.iter().take_while(|byte| **byte == 0).count();
         check(data.ends_with(y.get(zeros..).unwrap_or_default()), "another key");
         check(data.get(4..8) != Some(&[0; 4]) || !area.is_bound(), "attributes that nobody has set");
+    }
+}
+
+/// What a store keeps of keys in a TPM: the slot's own key, what is sealed, and the attestation key. Whoever has the file chooses it.
+pub fn tpm_blobs(data: &[u8]) {
+    if let Ok(key) = SealedKey::decode(data) {
+        check(key.encode() == data, "a slot's key is written differently");
+        let _ = key.parts();
+    }
+    if let Some(sealed) = Sealed::decode(data) {
+        check(sealed.encode() == data, "what was sealed is written differently");
+        let _ = sealed.parts();
+    }
+    if let Some(key) = AttestationKey::decode(data) {
+        check(key.encode() == data, "an attestation key is written differently");
+        let _ = (key.public_key(), key.name());
     }
 }
 
