@@ -123,7 +123,8 @@ const SECRET: [u8; 32] = [0x5c; 32];
 
 /// What is needed to send them.
 pub(crate) struct Replay {
-    address: TctiNameConf,
+    address: TpmAddress,
+    name: TctiNameConf,
     primary: TpmsContext,
     key: (Private, Public),
     sealed: (Private, Public),
@@ -132,8 +133,8 @@ pub(crate) struct Replay {
 impl Replay {
     /// Makes its objects in the TPM at this address, unless another one has made them.
     pub(crate) fn new(address: TpmAddress) -> Self {
-        let address: TctiNameConf = address.to_string().parse().unwrap();
-        let mut context = Context::new(address.clone()).unwrap();
+        let name = name(&address);
+        let mut context = Context::new(name.clone()).unwrap();
         let primary = create_primary(&mut context);
         if read_public(&mut context, PIN_OBJECT).is_none() {
             define(&mut context);
@@ -145,13 +146,15 @@ impl Replay {
         let sealed = create(&mut context, primary, sealed_object(), Some(content));
         let saved = context.context_save(primary.into()).unwrap();
         context.flush_context(primary.into()).unwrap();
-        Self { address, primary: saved, key, sealed }
+        Self { address, name, primary: saved, key, sealed }
     }
 
     /// Sends them.
     pub(crate) fn play(&mut self, parts: &[Part]) {
         for part in parts {
-            let mut context = Context::new(self.address.clone()).unwrap();
+            // A program that opens its store has just started, and reads the address.
+            let name = if *part == Part::Unseal { name(&self.address) } else { self.name.clone() };
+            let mut context = Context::new(name).unwrap();
             match part {
                 Part::Sign => self.sign(&mut context),
                 Part::Count => {
@@ -211,6 +214,16 @@ impl Replay {
         context.flush_context(object.into()).unwrap();
         context.flush_context(primary.into()).unwrap();
     }
+}
+
+fn name(address: &TpmAddress) -> TctiNameConf {
+    match address {
+        TpmAddress::Device(path) => path.to_string_lossy().parse().map(TctiNameConf::Device),
+        TpmAddress::Swtpm { host, port } => {
+            format!("host={host},port={port}").parse().map(TctiNameConf::Swtpm)
+        }
+    }
+    .unwrap()
 }
 
 fn read_public(context: &mut Context, index: u32) -> Option<NvIndexHandle> {
