@@ -270,7 +270,11 @@ fn a_full_disk_leaves_no_pin_and_no_object_that_nobody_knows() {
     computer.memory.0.lock().unwrap().fail = true;
     assert!(matches!(store.unlock(&hash("wrong")), Err(KeyStoreError::Storage(_))));
     assert_eq!(computer.swtpm.failures(), 1);
+    // And until it is counted here too, nobody tries again, so that no attempt is free.
+    assert!(matches!(store.unlock(&hash(PIN)), Err(KeyStoreError::Storage(_))));
+    computer.memory.0.lock().unwrap().fail = false;
     assert_eq!(store.unlock(&hash(PIN)), Ok(Unlock::Unlocked));
+    assert_eq!(computer.swtpm.failures(), 1);
 }
 
 /// Cuts the power at every command of `work`; each time it comes back, `afterwards` gets the store of a program started anew.
