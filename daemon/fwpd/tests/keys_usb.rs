@@ -399,7 +399,8 @@ mockdev::test! {
                 }
                 most = most.max(threads(&stage).len());
             }
-            assert!(most <= 16, "{most} threads");
+            // 8 at work, as many that have just finished, and the daemon's own; a thread for each question would be 50 at a time.
+            assert!(most <= 24, "{most} threads");
         });
     }
 
