@@ -136,22 +136,6 @@ fn a_passphrase_is_the_same_from_every_keyboard_and_never_too_short() {
 }
 
 #[test]
-fn a_suggested_passphrase_is_a_passphrase_and_never_the_same() {
-    let suggested: std::collections::BTreeSet<String> =
-        (0..50).map(|_| Passphrase::suggest().unwrap().to_string()).collect();
-    assert_eq!(suggested.len(), 50);
-    let mut seen = std::collections::BTreeSet::new();
-    for text in &suggested {
-        Passphrase::new(&Zeroizing::new(text.clone())).unwrap();
-        let groups: Vec<_> = text.split('-').collect();
-        assert!(groups.len() == 5 && groups.iter().all(|group| group.len() == 5), "{text}");
-        seen.extend(groups.concat().chars());
-    }
-    // 1250 signs show each of the 32.
-    assert_eq!(seen.into_iter().collect::<String>(), "0123456789abcdefghjkmnpqrstvwxyz");
-}
-
-#[test]
 fn a_passphrase_costs_what_stands_with_the_slot() {
     let home = Home::new();
     let mut store = home.create();

@@ -111,29 +111,6 @@ impl PassphraseRecord {
 }
 
 impl Passphrase {
-    /// A passphrase that nobody guesses, to be written down: five groups of five letters and digits, 125 random bits. None
-    /// of them looks like another (no i, l, o, u). What is typed later must be the same, hyphens and all.
-    ///
-    /// # Errors
-    /// [`SlotError::Random`].
-    pub fn suggest() -> Result<Zeroizing<String>, SlotError> {
-        const SIGNS: [char; 32] = [
-            '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'j',
-            'k', 'm', 'n', 'p', 'q', 'r', 's', 't', 'v', 'w', 'x', 'y', 'z',
-        ];
-        let mut random = Zeroizing::new([0_u8; 25]);
-        getrandom::fill(random.as_mut()).map_err(|_| SlotError::Random)?;
-        let mut text = Zeroizing::new(String::with_capacity(32));
-        for (index, byte) in random.iter().enumerate() {
-            if index % 5 == 0 && index > 0 {
-                text.push('-');
-            }
-            // 256 is a multiple of 32, so that no sign is likelier than another.
-            text.extend(SIGNS.get(usize::from(byte % 32)));
-        }
-        Ok(text)
-    }
-
     /// The slot with this passphrase, which is taken in normal form C, so that it is the same from every keyboard.
     ///
     /// # Errors
