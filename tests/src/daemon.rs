@@ -142,6 +142,10 @@ impl Fwpd {
 impl Drop for Fwpd {
     fn drop(&mut self) {
         if let Some(process) = &mut self.process {
+            if std::thread::panicking() {
+                let (ended, log) = (process.try_wait(), std::fs::read_to_string(self.state.path().join("log")));
+                eprintln!("fwpd when the test failed: {ended:?}\n{}", log.unwrap_or_default());
+            }
             // It may be gone already.
             let _ = process.kill();
             let _ = process.wait();

@@ -138,20 +138,20 @@ impl Testbed {
             let _ = writeln!(text, "E: ID_SEAT={seat}");
         }
         let _ = write!(text, "A: dev=240:{node}\\n\nL: device=../../../{hid_name}\n");
+        let path = format!("/dev/hidraw{node}");
+        // Before the node is there: libumockdev ends a program that opens one whose ioctls aren't answered yet.
+        self.answer_ioctls(&path, descriptor)?;
         self.ffi.add(&text)?;
 
         let io = |error: std::io::Error| MockError::Io(error.to_string());
-        let path = format!("/dev/hidraw{node}");
-        let plugged = Plugged {
+        Ok(Plugged {
             syspaths: [hidraw, hid, interface, usb].map(|path| format!("/sys{path}")).to_vec(),
             _open: std::fs::File::options().read(true).write(true).open(&path).map_err(io)?,
             node: path,
             unplugged: Arc::new(
                 eventfd(0, EventfdFlags::CLOEXEC).map_err(|error| MockError::Io(error.to_string()))?,
             ),
-        };
-        self.answer_ioctls(&plugged.node, descriptor)?;
-        Ok(plugged)
+        })
     }
 
     /// Pulls a device out: its node hangs up, sysfs forgets it, and the uevents "remove" are sent.
