@@ -218,11 +218,15 @@ impl TerminalAgent {
                 self.show(&format!("A PIN has at least {SHORTEST_PIN} characters. Ctrl-C gives up.\n"));
             }
         }
+        let prompt = format!("New PIN for {of} (at least {} characters): ", request.min_length);
+        self.twice(&prompt, |pin| new_pin_fault(pin, request.min_length)).await
+    }
+
+    /// A new secret, typed twice: asked for until it has no fault and both are the same.
+    async fn twice(&self, prompt: &str, fault: impl Fn(&str) -> Option<String>) -> Option<Zeroizing<String>> {
         loop {
-            let first = self
-                .line(format!("New PIN for {of} (at least {} characters): ", request.min_length), Echo::Off)
-                .await?;
-            if let Some(fault) = new_pin_fault(&first, request.min_length) {
+            let first = self.line(prompt.to_owned(), Echo::Off).await?;
+            if let Some(fault) = fault(&first) {
                 self.show(&format!("{fault}\n"));
                 continue;
             }
@@ -282,18 +286,9 @@ impl TerminalAgent {
                 suggestion.expose().as_str()
             ));
         }
-        loop {
-            let first = self.line(format!("{what} (at least {least} characters): "), Echo::Off).await?;
-            if first.chars().count() < least as usize {
-                self.show(&format!("A passphrase has at least {least} characters here. Ctrl-C gives up.\n"));
-                continue;
-            }
-            let second = self.line("The same again: ".to_owned(), Echo::Off).await?;
-            if *first == *second {
-                return Some(first);
-            }
-            self.show("These were not the same.\n");
-        }
+        let too_short = format!("A passphrase has at least {least} characters here. Ctrl-C gives up.");
+        let fault = |typed: &str| (typed.chars().count() < least as usize).then(|| too_short.clone());
+        self.twice(&format!("{what} (at least {least} characters): "), fault).await
     }
 }
 

@@ -140,6 +140,7 @@ impl Fwpd {
 }
 
 impl Drop for Fwpd {
+    #[expect(clippy::print_stderr, reason = "a failing test shows what the daemon said")]
     fn drop(&mut self) {
         if let Some(process) = &mut self.process {
             if std::thread::panicking() {
