@@ -2,7 +2,8 @@
 //!
 //! 1. **Offer**, bank to wallet: for which rpId a FIDO key is to be made, a challenge, and where the attestation goes.
 //! 2. **Attestation**, wallet to bank: the key's WebAuthn attestation object over [`client_data_hash`].
-//! 3. **Cards**, bank to wallet: `[{credentialId, cardData}]`, cardData being labels 6 to 14 of a credential.
+//! 3. **Cards**, bank to wallet: `[{credentialId, cardData, providers}]`, cardData being labels 6 to 14 of a credential,
+//!    providers (optional) those that book payments with it for pages that ask by signed requests.
 //!
 //! JSON throughout, binary as base64url without padding; unknown attributes are refused.
 
@@ -10,6 +11,7 @@ use crate::assertion::decode_base64url;
 use crate::credential::{CardData, CredentialId, MAX_CARD_IMAGE_BYTES, MAX_CREDENTIAL_ID_BYTES};
 use crate::host::RpId;
 use crate::json::{Attributes, FieldError, Json};
+use crate::provider::Provider;
 use crate::text::check_shown;
 use data_encoding::BASE64URL_NOPAD;
 use fwp_cose::SignatureAlgorithm;
@@ -70,6 +72,8 @@ pub struct IssuedCard {
     pub credential_id: CredentialId,
     /// Labels 6 to 14.
     pub card: CardData,
+    /// Its providers, at most [`crate::provider::MAX_PROVIDERS`] of different types.
+    pub providers: Vec<Provider>,
 }
 
 /// `clientDataHash` of authenticatorMakeCredential: SHA-256 of the CBOR map `{1: version, 2: rpId, 3: challenge}`. No AD
@@ -191,16 +195,23 @@ impl IssuedCard {
             let cbor = decode_base64url(text, MAX_CARD_DATA_BYTES)?;
             CardData::decode(&cbor).map_err(|error| error.to_string())
         })?;
+        let path = entry.path("providers");
+        let providers =
+            entry.optional("providers").map_or(Ok(Vec::new()), |value| Provider::parse_all(&path, value))?;
         entry.finish()?;
-        Ok(Self { credential_id, card })
+        Ok(Self { credential_id, card, providers })
     }
 
     /// The entry as JSON.
     pub fn to_json(&self) -> serde_json::Value {
-        serde_json::json!({
+        let mut json = serde_json::json!({
             "credentialId": BASE64URL_NOPAD.encode(self.credential_id.as_bytes()),
             "cardData": BASE64URL_NOPAD.encode(&self.card.encode()),
-        })
+        });
+        if let (false, Some(object)) = (self.providers.is_empty(), json.as_object_mut()) {
+            object.insert("providers".to_owned(), self.providers.iter().map(Provider::to_json).collect());
+        }
+        json
     }
 }
 

@@ -9,6 +9,7 @@
 //! | [`assertion`] | what the page gets | 4.5 |
 //! | [`envelope`] | PSPRequest and IssuerRequest | 6, 8 |
 //! | [`enrollment`] | offer, attestation and cards | 5 |
+//! | [`provider`] | who books what a page asks for by signed requests | |
 //! | [`certification`] | a TPM's attestation key gets its certificate | |
 //! | [`money`], [`host`], [`time_stamp`], [`text`], [`json`] | the words these are made of | |
 #![forbid(unsafe_code)]
@@ -24,6 +25,7 @@ pub mod host;
 pub mod json;
 pub mod money;
 pub mod payment_request;
+pub mod provider;
 pub mod text;
 pub mod time_stamp;
 
@@ -33,6 +35,7 @@ pub use credential::{AccountId, Credential, CredentialId};
 pub use host::{PayeeHost, RpId};
 pub use money::{Amount, Currency};
 pub use payment_request::{InvalidRequest, Network, PaymentRequest, Prcd};
+pub use provider::{Provider, ProviderType};
 pub use time_stamp::TimeStamp;
 
 /// The payment method that a page names in `supportedMethods`.

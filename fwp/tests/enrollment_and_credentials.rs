@@ -95,7 +95,8 @@ fn an_attestation_goes_both_ways() {
 #[test]
 fn issued_cards_go_both_ways_and_are_bounded() {
     let credential = Credential::decode(&credential_cbor()).unwrap();
-    let card = IssuedCard { credential_id: credential.credential_id, card: credential.card };
+    let card =
+        IssuedCard { credential_id: credential.credential_id, card: credential.card, providers: Vec::new() };
     let cards = json!([card.to_json(), card.to_json()]).to_string();
     assert_eq!(IssuedCard::parse_all(&cards).unwrap(), [card.clone(), card.clone()]);
     assert_eq!(IssuedCard::parse_all("[]").unwrap_err().field, "cards");
@@ -104,6 +105,85 @@ fn issued_cards_go_both_ways_and_are_bounded() {
     assert_eq!(IssuedCard::parse_all(&many).unwrap_err().field, "cards");
     let broken = json!([{"credentialId": "AQID", "cardData": "AQID"}]).to_string();
     assert_eq!(IssuedCard::parse_all(&broken).unwrap_err().field, "cards[0].cardData");
+}
+
+fn p256_key() -> String {
+    // The generator of P-256.
+    let point = "046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296\
+                 4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5";
+    let key = fwp_cose::key::P256Key::from_sec1(&HEXLOWER.decode(point.as_bytes()).unwrap()).unwrap();
+    BASE64URL_NOPAD.encode(&fwp_cose::PublicKey::P256(key).to_value().encode())
+}
+
+fn provider(typ: &str) -> serde_json::Value {
+    json!({
+        "typ": typ,
+        "deliveryUrl": "https://psp.example/mozpay",
+        "keys": [{"kid": "1", "publicKey": p256_key()}, {"kid": "2", "publicKey": p256_key()}],
+    })
+}
+
+fn card_with(providers: serde_json::Value) -> String {
+    let credential = Credential::decode(&credential_cbor()).unwrap();
+    let card =
+        IssuedCard { credential_id: credential.credential_id, card: credential.card, providers: Vec::new() };
+    let mut card = card.to_json();
+    card["providers"] = providers;
+    json!([card]).to_string()
+}
+
+#[test]
+fn providers_come_with_a_card_and_go_both_ways() {
+    let mut without_keys = provider("other/pay/v1");
+    without_keys.as_object_mut().unwrap().remove("keys");
+    let cards = IssuedCard::parse_all(&card_with(json!([provider("sandbox/payments/pay/v1"), without_keys])))
+        .unwrap();
+    let [card] = cards.as_slice() else { panic!("one card") };
+    let [first, second] = card.providers.as_slice() else { panic!("two providers") };
+    assert_eq!(first.typ.as_str(), "sandbox/payments/pay/v1");
+    assert_eq!(first.delivery_url.as_str(), "https://psp.example/mozpay");
+    assert_eq!(first.keys.iter().map(|key| key.kid.as_str()).collect::<Vec<_>>(), ["1", "2"]);
+    assert!(second.keys.is_empty());
+    let again = json!([card.to_json()]).to_string();
+    assert_eq!(IssuedCard::parse_all(&again).unwrap(), cards);
+    let value = fwp::Provider::to_value(&card.providers);
+    assert_eq!(fwp::Provider::from_value(value).unwrap(), card.providers);
+    assert_eq!(IssuedCard::parse_all(&card_with(json!([]))).unwrap()[0].providers, []);
+}
+
+#[test]
+fn providers_that_break_a_rule_are_refused_by_the_field() {
+    let with = |name: &str, value: serde_json::Value| {
+        let mut one = provider("a");
+        one[name] = value;
+        json!([one])
+    };
+    let five: Vec<_> = ["a", "b", "c", "d", "e"].map(provider).into();
+    let key = |kid: &str| json!({"kid": kid, "publicKey": p256_key()});
+    let nine: Vec<_> = (0..9).map(|n| key(&n.to_string())).collect();
+    let x25519 = {
+        let key = fwp_cose::PublicKey::X25519(fwp_cose::key::X25519Key::new([9; 32]));
+        BASE64URL_NOPAD.encode(&key.to_value().encode())
+    };
+    for (field, providers) in [
+        ("providers", json!({})),
+        ("providers", json!(five)),
+        ("providers[0]", json!([7])),
+        ("providers[1].typ", json!([provider("a"), provider("a")])),
+        ("providers[0].typ", with("typ", json!("a b"))),
+        ("providers[0].deliveryUrl", with("deliveryUrl", json!("http://psp.example/"))),
+        ("providers[0].keys", with("keys", json!(nine))),
+        ("providers[0].keys", with("keys", json!("none"))),
+        ("providers[0].keys[1].kid", with("keys", json!([key("1"), key("1")]))),
+        ("providers[0].keys[0].kid", with("keys", json!([key("")]))),
+        ("providers[0].keys[0].publicKey", with("keys", json!([{"kid": "1", "publicKey": "AQID"}]))),
+        ("providers[0].keys[0].publicKey", with("keys", json!([{"kid": "1", "publicKey": x25519}]))),
+        ("providers[0].keys[0].x", with("keys", json!([{"kid": "1", "publicKey": p256_key(), "x": 1}]))),
+        ("providers[0].surprise", with("surprise", json!(1))),
+    ] {
+        let error = IssuedCard::parse_all(&card_with(providers.clone())).unwrap_err();
+        assert_eq!(error.field, format!("cards[0].{field}"), "{providers}");
+    }
 }
 
 #[test]

@@ -66,6 +66,7 @@ impl Bank {
             let card = IssuedCard {
                 credential_id: attestation.credential_id.clone(),
                 card: self.card_data(network, account),
+                providers: Vec::new(),
             };
             card.to_json()
         });

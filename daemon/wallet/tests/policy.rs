@@ -103,7 +103,7 @@ fn attested(replace: bool) -> Enrollment {
 }
 
 fn issued(n: u32, network: &str) -> IssuedCard {
-    IssuedCard { credential_id: made_key().credential_id, card: card_data(n, network) }
+    IssuedCard { credential_id: made_key().credential_id, card: card_data(n, network), providers: Vec::new() }
 }
 
 #[test]

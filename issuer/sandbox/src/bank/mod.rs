@@ -224,6 +224,7 @@ impl Bank {
         let issued = PRODUCTS.iter().zip(serial_numbers).map(|(product, serial_number)| IssuedCard {
             credential_id: attestation.credential_id.clone(),
             card: product.card(&self.keys, serial_number),
+            providers: Vec::new(),
         });
         Ok(Ok(issued.collect()))
     }
