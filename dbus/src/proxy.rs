@@ -5,9 +5,9 @@ use zbus::{Fd, ObjectPath, OwnedObjectPath, proxy};
 use crate::error::ClientError;
 use crate::types::{
     AgentOptions, AuthenticatorDetails, AuthenticatorInfo, AuthorizeCard, AuthorizeRequest,
-    CertificationRequest, ConsentDetails, CredentialInfo, EnrollmentOptions, HistoryEntry, HistoryOptions,
-    ImportedCard, PassphraseRequest, PaymentOptions, PinRequest, PinStatus, SlotInfo, SlotOptions,
-    StatusDetails, WalletStatus,
+    CertificationRequest, ConsentDetails, CredentialInfo, Delivery, EnrollmentOptions, HistoryEntry,
+    HistoryOptions, ImportedCard, PassphraseRequest, PaymentOptions, PinRequest, PinStatus, SlotInfo,
+    SlotOptions, StatusDetails, WalletStatus,
 };
 
 /// `io.github.fwpd.Wallet1`
@@ -26,6 +26,14 @@ pub trait Wallet {
         payee_host: &str,
         method_data: &str,
         details: &str,
+        options: &PaymentOptions,
+    ) -> Result<OwnedObjectPath, ClientError>;
+
+    /// Checks the requests of `navigator.mozPay` (JWTs) and makes a Payment1.
+    fn create_moz_payment(
+        &self,
+        payee_host: &str,
+        requests: &[&str],
         options: &PaymentOptions,
     ) -> Result<OwnedObjectPath, ClientError>;
 
@@ -120,6 +128,9 @@ pub trait Payment {
     /// Where it is in its life.
     #[zbus(property(emits_changed_signal = "false"))]
     fn state(&self) -> Result<String, ClientError>;
+    /// Where an authorized request of `navigator.mozPay` goes.
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn delivery(&self) -> Result<Delivery, ClientError>;
 }
 
 /// `io.github.fwpd.Enrollment1`; its signals come through [`crate::Client::events`].

@@ -15,6 +15,19 @@ pub struct PaymentOptions {
     pub user_agent_version: Option<String>,
 }
 
+/// `Payment1.Delivery`: where the request of `navigator.mozPay` that the user authorized goes, with the assertion. Empty in
+/// other states, and of other payments.
+#[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
+#[zbus(signature = "a{sv}", rename_all = "kebab-case")]
+pub struct Delivery {
+    /// Where its provider takes it, by HTTP POST.
+    pub url: Option<String>,
+    /// The provider's type.
+    pub typ: Option<String>,
+    /// The JWT.
+    pub request: Option<String>,
+}
+
 /// Options of `Wallet1.BeginEnrollment`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
 #[zbus(signature = "a{sv}", rename_all = "kebab-case")]
@@ -249,6 +262,12 @@ pub struct AuthorizeRequest {
     pub error: Option<String>,
     /// Whether this is a retry.
     pub retry: bool,
+    /// What is bought, as the shop claims; of a request by `navigator.mozPay`.
+    pub claimed_name: Option<String>,
+    /// More of that, as the shop claims.
+    pub claimed_description: Option<String>,
+    /// The `typ` of the provider that shall book it.
+    pub provider: Option<String>,
 }
 
 /// A card that the user may pick (`Agent1.Authorize`).
