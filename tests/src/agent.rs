@@ -10,6 +10,7 @@ use fwp_dbus::types::{
 };
 use fwp_dbus::{Agent, Client, ClientError, Error, ErrorName, Passphrase, Pin};
 use tokio::sync::Notify;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use zbus::{ObjectPath, OwnedObjectPath};
 use zeroize::Zeroizing;
 
@@ -37,6 +38,8 @@ pub enum Answer {
     Nonsense,
     /// The answer, after a while.
     After(Duration, Box<Answer>),
+    /// What [`ScriptedAgent::answers`] says next, while the question is open.
+    Wait,
 }
 
 /// What the agent was asked and told.
@@ -62,6 +65,7 @@ struct Script {
     pins: VecDeque<Option<String>>,
     passphrases: VecDeque<Option<String>>,
     prompts: Vec<Prompt>,
+    watcher: Option<UnboundedSender<Prompt>>,
 }
 
 /// The agent; clones are the same one.
@@ -101,6 +105,7 @@ impl ScriptedAgent {
     /// The next questions are answered so; after them, yes.
     pub fn answers(&self, answers: impl IntoIterator<Item = Answer>) {
         self.script().answers = answers.into_iter().collect();
+        self.changed.notify_waiters();
     }
 
     /// The next PINs that are typed (`None`: the user declines; empty: the user does nothing until the question is
@@ -117,6 +122,13 @@ impl ScriptedAgent {
     /// What it was asked and told so far.
     pub fn prompts(&self) -> Vec<Prompt> {
         self.script().prompts.clone()
+    }
+
+    /// What it is asked and told from now on, as it happens. There is one watcher: the last.
+    pub fn watch(&self) -> UnboundedReceiver<Prompt> {
+        let (watcher, watched) = unbounded_channel();
+        self.script().watcher = Some(watcher);
+        watched
     }
 
     /// Forgets what it was asked and told.
@@ -146,7 +158,13 @@ impl ScriptedAgent {
     }
 
     fn note(&self, prompt: Prompt) {
-        self.script().prompts.push(prompt);
+        let mut script = self.script();
+        if let Some(watcher) = &script.watcher {
+            // Nobody may watch any more.
+            let _ = watcher.send(prompt.clone());
+        }
+        script.prompts.push(prompt);
+        drop(script);
         self.changed.notify_waiters();
     }
 
@@ -159,9 +177,23 @@ impl ScriptedAgent {
                     answer = *then;
                 }
                 Answer::Never => std::future::pending().await,
+                Answer::Wait => answer = self.next_answer().await,
                 Answer::Nonsense => return Err(Error::new(ErrorName::Internal, "nonsense")),
                 answer => return Ok(answer),
             }
+        }
+    }
+}
+
+impl ScriptedAgent {
+    /// The next answer of the script, once there is one.
+    async fn next_answer(&self) -> Answer {
+        loop {
+            let changed = self.changed.notified();
+            if let Some(answer) = self.script().answers.pop_front() {
+                return answer;
+            }
+            changed.await;
         }
     }
 }
