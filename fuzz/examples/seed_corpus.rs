@@ -4,7 +4,7 @@
 //! `cargo run -p fwp-fuzz --example seed_corpus`
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use ctap_authenticator::software::{Durability, SoftwareKeyStore, StateStorage, StorageError};
+use ctap_authenticator::software::{InMemory, SoftwareKeyStore};
 use ctap_authenticator::{Authenticator, Environment, Presence};
 use ctap_core::ceremony::{
     AssertionRequest, Ceremony, ChangePin, CredentialRequest, GetAssertion, Input, MakeCredential, Output,
@@ -23,10 +23,9 @@ use sha2::{Digest, Sha256};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use zeroize::Zeroizing;
 
 fn main() {
-    let storage = Memory(None);
+    let storage = InMemory::default();
     let keys = SoftwareKeyStore::open(storage, Fixed(1)).unwrap();
     let mut authenticator = Authenticator::new(keys, Fixed(2)).unwrap();
 
@@ -152,7 +151,7 @@ fn nfc_exchanges() {
 fn record<C: Ceremony>(
     which: u8,
     ceremony: &mut C,
-    authenticator: &mut Authenticator<SoftwareKeyStore<Memory>>,
+    authenticator: &mut Authenticator<SoftwareKeyStore<InMemory>>,
 ) -> C::Outcome {
     let mut random = Fixed(3);
     let mut whole = vec![which];
@@ -185,19 +184,6 @@ fn seed(target: &str, bytes: &[u8]) {
     std::fs::create_dir_all(&folder).unwrap();
     let name: String = Sha256::digest(bytes).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     std::fs::write(folder.join(name), bytes).unwrap();
-}
-
-struct Memory(Option<Vec<u8>>);
-
-impl StateStorage for Memory {
-    fn load(&mut self) -> Result<Option<Zeroizing<Vec<u8>>>, StorageError> {
-        Ok(self.0.clone().map(Zeroizing::new))
-    }
-
-    fn save(&mut self, state: &[u8], _: Durability) -> Result<(), StorageError> {
-        self.0 = Some(state.to_vec());
-        Ok(())
-    }
 }
 
 struct Fixed(u64);

@@ -1,7 +1,7 @@
 //! What security keys say, and what an authenticator is told.
 
 use crate::check;
-use ctap_authenticator::software::{Durability, SoftwareKeyStore, StateStorage, StorageError};
+use ctap_authenticator::software::{InMemory, SoftwareKeyStore};
 use ctap_authenticator::{Authenticator, Environment, Presence};
 use ctap_core::attestation::AttestationObject;
 use ctap_core::authenticator_data::AuthenticatorData;
@@ -16,7 +16,6 @@ use ctap_core::messages::{
 use ctap_core::{Pin, Random, RandomError};
 use fwp_cose::{PublicKey, SignatureAlgorithm, key::P256Key};
 use std::time::Duration;
-use zeroize::Zeroizing;
 
 /// A response by an authenticator, of every kind.
 pub fn ctap_response(data: &[u8]) {
@@ -126,7 +125,7 @@ impl Random for Counting {
 /// A freshly made platform authenticator that is told a sequence of commands, each behind two bytes of length. Without
 /// the PIN that nobody set it must neither make a key nor sign.
 pub fn authenticator(data: &[u8]) {
-    let Ok(keys) = SoftwareKeyStore::open(Forgetful(None), Counting(1)) else { return };
+    let Ok(keys) = SoftwareKeyStore::open(InMemory::default(), Counting(1)) else { return };
     let Ok(mut authenticator) = Authenticator::new(keys, Counting(2)) else { return };
     let mut commands = data;
     for _ in 0..16 {
@@ -138,19 +137,6 @@ pub fn authenticator(data: &[u8]) {
         check(!response.is_empty(), "no status");
         let key_used = matches!(command.first(), Some(0x01 | 0x02)) && response.first() == Some(&0);
         check(!key_used, "a key was made or used without a PIN");
-    }
-}
-
-struct Forgetful(Option<Vec<u8>>);
-
-impl StateStorage for Forgetful {
-    fn load(&mut self) -> Result<Option<Zeroizing<Vec<u8>>>, StorageError> {
-        Ok(self.0.clone().map(Zeroizing::new))
-    }
-
-    fn save(&mut self, state: &[u8], _: Durability) -> Result<(), StorageError> {
-        self.0 = Some(state.to_vec());
-        Ok(())
     }
 }
 

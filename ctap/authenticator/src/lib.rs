@@ -9,26 +9,12 @@
 //!   drives a security key on USB.
 //!
 //! ```
-//! use ctap_authenticator::software::{Durability, SoftwareKeyStore, StateStorage, StorageError};
+//! use ctap_authenticator::software::{InMemory, SoftwareKeyStore};
 //! use ctap_authenticator::{Authenticator, ImpliedPresence, Os, PlatformDevice};
 //! use ctap_core::{ceremony, transport::CancelToken};
-//! use zeroize::Zeroizing;
 //!
-//! /// A real one seals the state and makes it durable.
-//! #[derive(Default)]
-//! struct Memory(Option<Vec<u8>>);
-//!
-//! impl StateStorage for Memory {
-//!     fn load(&mut self) -> Result<Option<Zeroizing<Vec<u8>>>, StorageError> {
-//!         Ok(self.0.clone().map(Zeroizing::new))
-//!     }
-//!     fn save(&mut self, state: &[u8], _: Durability) -> Result<(), StorageError> {
-//!         self.0 = Some(state.to_vec());
-//!         Ok(())
-//!     }
-//! }
-//!
-//! let keys = SoftwareKeyStore::open(Memory::default(), Os::new())?;
+//! // A real StateStorage seals the state and makes it durable.
+//! let keys = SoftwareKeyStore::open(InMemory::default(), Os::new())?;
 //! let mut device = PlatformDevice::new(Authenticator::new(keys, Os::new())?, ImpliedPresence);
 //! let info = ceremony::get_info(&mut device, &CancelToken::new())?;
 //! assert_eq!(info.option("clientPin"), Some(false));

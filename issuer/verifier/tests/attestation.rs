@@ -2,9 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod maker;
+mod offer;
 
-use fwp::enrollment::{Attestation, Offer};
-use fwp::{CredentialId, RpId};
+use fwp::enrollment::Attestation;
+use fwp::CredentialId;
 use fwp_cose::cbor::{Map, Value};
 use fwp_cose::key::P256Key;
 use fwp_cose::{PublicKey, SignatureAlgorithm, SignatureError};
@@ -12,6 +13,7 @@ use fwp_verifier::certificate::{CertificateError, MAX_CERTIFICATE_BYTES, MAX_CER
 use fwp_verifier::maker::{MakerError, RootsError};
 use fwp_verifier::{AttestationRoots, AttestedKey, Refusal, Vouched, verify_attestation};
 use maker::{Maker, NOT_AFTER_MS, NOT_BEFORE_MS, NOW_MS, leaf_params};
+use offer::offer;
 use p256::ecdsa::SigningKey;
 use proptest::prelude::*;
 use rcgen::{
@@ -22,18 +24,6 @@ use sha2::{Digest, Sha256};
 
 const MODEL: [u8; 16] = [0xa5; 16];
 const ID: [u8; 20] = [7; 20];
-
-fn offer() -> Offer {
-    Offer {
-        rp_id: RpId::parse("bank.example").unwrap(),
-        rp_name: "Bank".into(),
-        user_id: vec![1; 16],
-        user_name: "Ada".into(),
-        challenge: vec![9; 32],
-        algorithms: SignatureAlgorithm::ALL.to_vec(),
-        attestation_url: None,
-    }
-}
 
 /// authData for a new ES256 key of the model [`MODEL`].
 fn auth_data() -> Vec<u8> {

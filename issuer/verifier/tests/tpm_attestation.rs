@@ -3,13 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod maker;
+mod offer;
 
-use ctap_authenticator::software::{Durability, StateStorage, StorageError};
+use ctap_authenticator::software::InMemory;
 use ctap_authenticator::{KeyStore, Os};
 use ctap_core::Pin;
 use ctap_tpm::{AAGUID, AttestationKey, TpmKeyStore};
-use fwp::enrollment::{Attestation, Offer};
-use fwp::{CredentialId, RpId};
+use fwp::enrollment::Attestation;
+use fwp::CredentialId;
 use fwp_cose::cbor::{Map, Value};
 use fwp_cose::key::P256Key;
 use fwp_cose::tpm::{TpmStatement, TpmStatementError as Bad};
@@ -21,6 +22,7 @@ use maker::{
     ATTESTATION_PURPOSE, ENDORSEMENT_PURPOSE, Maker, NOT_AFTER_MS, NOW_MS, TPM, leaf_params, tpm_leaf_params,
     tpm_name_extension,
 };
+use offer::offer;
 use p256::ecdsa::signature::Signer;
 use p256::ecdsa::{Signature, SigningKey};
 use proptest::prelude::*;
@@ -32,19 +34,6 @@ use rcgen::{
 use sha2::{Digest, Sha256};
 use std::sync::LazyLock;
 use virtual_tpm::Swtpm;
-use zeroize::Zeroizing;
-
-fn offer() -> Offer {
-    Offer {
-        rp_id: RpId::parse("bank.example").unwrap(),
-        rp_name: "Bank".into(),
-        user_id: vec![1; 16],
-        user_name: "Ada".into(),
-        challenge: vec![9; 32],
-        algorithms: SignatureAlgorithm::ALL.to_vec(),
-        attestation_url: None,
-    }
-}
 
 /// A key in the TPM, with what the TPM's attestation key says of it for [`offer`].
 struct Made {
@@ -66,7 +55,7 @@ static REAL: LazyLock<Real> = LazyLock::new(|| {
     let swtpm = Swtpm::new();
     let tpm = swtpm.tpm();
     let attester = tpm.create_attestation_key().unwrap();
-    let mut store = TpmKeyStore::open(tpm, Memory(None), Os::new()).unwrap();
+    let mut store = TpmKeyStore::open(tpm, InMemory::default(), Os::new()).unwrap();
     let pin = Pin::new("4711").unwrap().hash();
     store.set_pin(&pin).unwrap();
     store.unlock(&pin).unwrap();
@@ -93,19 +82,6 @@ static REAL: LazyLock<Real> = LazyLock::new(|| {
     let (first, second) = (make(&key, &hash), make(&other, &hash));
     Real { first, second, for_another_offer, attestation_key: PublicPoint::of(&attester) }
 });
-
-struct Memory(Option<Vec<u8>>);
-
-impl StateStorage for Memory {
-    fn load(&mut self) -> Result<Option<Zeroizing<Vec<u8>>>, StorageError> {
-        Ok(self.0.clone().map(Zeroizing::new))
-    }
-
-    fn save(&mut self, state: &[u8], _: Durability) -> Result<(), StorageError> {
-        self.0 = Some(state.to_vec());
-        Ok(())
-    }
-}
 
 fn auth_data(id: &[u8], key: &PublicKey, flags: u8) -> Vec<u8> {
     [

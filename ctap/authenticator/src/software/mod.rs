@@ -10,10 +10,12 @@
 //! of the signature that may follow is reserved in the same save; a right PIN gives the attempts back lazily. If that
 //! one is lost, attempts are lost, never gained.
 
+mod memory;
 mod seal;
 mod state;
 mod store;
 
+pub use memory::{InMemory, ReadOnly};
 pub use store::{AAGUID, SoftwareKeyStore};
 
 use zeroize::Zeroizing;

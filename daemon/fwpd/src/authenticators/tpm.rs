@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ctap_authenticator::software::{Durability, StateStorage, StorageError};
+use ctap_authenticator::software::ReadOnly;
 use ctap_authenticator::{Authenticator, HardwareError, ImpliedPresence, KeyStoreError, PlatformDevice};
 use ctap_core::transport::{CancelToken, Device, KeepaliveStatus, TransportError};
 use ctap_tpm::{Health, Tpm, TpmKeyStore};
@@ -11,7 +11,6 @@ use fwp_dbus::{Error, ErrorName};
 use fwp_store::record::AuthenticatorState;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use zbus::names::OwnedUniqueName;
-use zeroize::Zeroizing;
 
 use super::certification::Certification;
 use super::piggyback::VaultStorage;
@@ -140,7 +139,7 @@ pub(super) async fn fitness(wallet: &Wallet) -> Option<Result<(), Error>> {
         if let Some(error) = trouble(&tpm.health()?) {
             return Err(error);
         }
-        match TpmKeyStore::open(Arc::clone(tpm), Snapshot(state), Os::default()).and_then(|keys| keys.check())
+        match TpmKeyStore::open(Arc::clone(tpm), ReadOnly(state), Os::default()).and_then(|keys| keys.check())
         {
             Err(KeyStoreError::Hardware(error)) => Err(error),
             // What else is wrong with its state is said when it is opened.
@@ -150,19 +149,6 @@ pub(super) async fn fitness(wallet: &Wallet) -> Option<Result<(), Error>> {
     match elsewhere(&wallet.context, tpm, ANSWERING, look).await {
         Err(HardwareError::Missing { .. }) => None,
         fit => Some(fit.map_err(|error| refusal(&error))),
-    }
-}
-
-/// A state to look at.
-struct Snapshot(Option<Zeroizing<Vec<u8>>>);
-
-impl StateStorage for Snapshot {
-    fn load(&mut self) -> Result<Option<Zeroizing<Vec<u8>>>, StorageError> {
-        Ok(self.0.take())
-    }
-
-    fn save(&mut self, _: &[u8], _: Durability) -> Result<(), StorageError> {
-        Err(StorageError("it is only looked at".to_owned()))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ctap_authenticator::software::{Durability, SoftwareKeyStore, StateStorage, StorageError};
+use ctap_authenticator::software::{ReadOnly, SoftwareKeyStore};
 use ctap_authenticator::{KeyStore, KeyStoreError, Os};
 use ctap_core::messages::CredentialId;
 use ctap_tpm::{Tpm, TpmKeyStore};
@@ -36,10 +36,10 @@ impl Platforms {
         let owned = match card.authenticator.kind {
             AuthenticatorKind::Usb | AuthenticatorKind::Nfc => return "key",
             AuthenticatorKind::Software => self.software.as_ref().is_some_and(|state| {
-                owns(SoftwareKeyStore::open(Snapshot(state.clone()), Os::default()), &card.credential)
+                owns(SoftwareKeyStore::open(ReadOnly(Some(state.clone())), Os::default()), &card.credential)
             }),
             AuthenticatorKind::Tpm => self.tpm.as_ref().is_some_and(|(tpm, state)| {
-                let keys = TpmKeyStore::open(Arc::clone(tpm), Snapshot(state.clone()), Os::default());
+                let keys = TpmKeyStore::open(Arc::clone(tpm), ReadOnly(Some(state.clone())), Os::default());
                 owns(keys, &card.credential)
             }),
         };
@@ -52,17 +52,4 @@ fn owns<K: KeyStore>(keys: Result<K, KeyStoreError>, credential: &Credential) ->
     let rp_id_hash = Sha256::digest(credential.rp_id.as_str()).into();
     let Ok(id) = CredentialId::new(credential.credential_id.as_bytes().to_vec()) else { return false };
     keys.and_then(|mut keys| keys.owns(&rp_id_hash, &id)).unwrap_or(false)
-}
-
-/// An authenticator's state, to be looked at alone.
-struct Snapshot(Zeroizing<Vec<u8>>);
-
-impl StateStorage for Snapshot {
-    fn load(&mut self) -> Result<Option<Zeroizing<Vec<u8>>>, StorageError> {
-        Ok(Some(self.0.clone()))
-    }
-
-    fn save(&mut self, _state: &[u8], _durability: Durability) -> Result<(), StorageError> {
-        Err(StorageError("it is looked at alone".to_owned()))
-    }
 }

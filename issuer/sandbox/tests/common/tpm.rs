@@ -1,7 +1,7 @@
 //! A wallet whose key is in a real (software) TPM.
 
 use super::UP_UV;
-use ctap_authenticator::software::{Durability, StateStorage, StorageError};
+use ctap_authenticator::software::InMemory;
 use ctap_authenticator::{CreatedKey, KeyStore, Os};
 use ctap_core::Pin;
 use ctap_tpm::{AAGUID, AttestationKey, Tpm, TpmKeyStore};
@@ -16,7 +16,6 @@ use fwp_cose::{PublicKey, SignatureAlgorithm};
 use sha2::{Digest, Sha256};
 use std::cell::RefCell;
 use std::sync::Arc;
-use zeroize::Zeroizing;
 
 /// The first question to an authority.
 pub fn question(tpm: &Tpm, key: &AttestationKey) -> CertificationRequest {
@@ -38,7 +37,7 @@ pub fn certify(tpm: &Tpm, key: &AttestationKey, ask: impl Fn(String) -> String) 
 
 /// A key for the bank in a TPM, which the attestation key vouches for.
 pub struct TpmKey {
-    store: RefCell<TpmKeyStore<Memory>>,
+    store: RefCell<TpmKeyStore<InMemory>>,
     key: CreatedKey,
     attestation_key: AttestationKey,
     certificates: Vec<Vec<u8>>,
@@ -46,7 +45,7 @@ pub struct TpmKey {
 
 impl TpmKey {
     pub fn new(tpm: &Arc<Tpm>, attestation_key: &AttestationKey, certificates: Vec<Vec<u8>>) -> Self {
-        let mut store = TpmKeyStore::open(tpm.clone(), Memory(None), Os::new()).unwrap();
+        let mut store = TpmKeyStore::open(tpm.clone(), InMemory::default(), Os::new()).unwrap();
         let pin = Pin::new("4711").unwrap().hash();
         store.set_pin(&pin).unwrap();
         store.unlock(&pin).unwrap();
@@ -93,18 +92,5 @@ impl TpmKey {
             credential_id: CredentialId::new(id.to_vec()).unwrap(),
             attestation_object: Value::Map(object).encode(),
         }
-    }
-}
-
-struct Memory(Option<Vec<u8>>);
-
-impl StateStorage for Memory {
-    fn load(&mut self) -> Result<Option<Zeroizing<Vec<u8>>>, StorageError> {
-        Ok(self.0.clone().map(Zeroizing::new))
-    }
-
-    fn save(&mut self, state: &[u8], _: Durability) -> Result<(), StorageError> {
-        self.0 = Some(state.to_vec());
-        Ok(())
     }
 }
