@@ -14,7 +14,7 @@ const SCRIPTS = {
   "page-mozpay": { source: "src/page/index.ts", define: { __MOZ_PAY__: "true" } },
   isolated: { source: "src/isolated/index.ts", define: {} },
   background: { source: "src/background/index.ts", define: { __MATCHES__: JSON.stringify(MATCHES) } },
-  popup: { source: "src/popup/index.ts", define: {} },
+  popup: { source: "src/popup/index.ts", define: { __MATCHES__: JSON.stringify(MATCHES) } },
 };
 
 /** Files that go into the package as they are. */

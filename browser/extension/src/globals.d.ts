@@ -6,5 +6,5 @@ declare const __MOZ_PAY__: boolean;
 /** The browser that this build is for. */
 declare const __BROWSER__: "chromium" | "firefox";
 
-/** Background: match patterns of the pages that may pay (manifest.mjs). */
+/** Background and popup: match patterns of the pages that may pay (manifest.mjs). */
 declare const __MATCHES__: readonly string[];

@@ -44,7 +44,7 @@ export type PopupCall =
 /** A call with the number that its answer carries. */
 export type Request<Call> = Call & { readonly id: number };
 
-/** Name of a payment or an enrollment, or of a card. */
+/** Name of a payment or an enrollment: `p1`, `e1`. */
 export function name(value: unknown, field: string): string {
   const found = text(value, field, 32);
   if (!/^[a-z][0-9]{1,15}$/.test(found)) throw new Malformed(`${field} is not a name`);
@@ -53,6 +53,13 @@ export function name(value: unknown, field: string): string {
 
 function numberOf(value: unknown): number {
   return integer(value, "id", 1, Number.MAX_SAFE_INTEGER);
+}
+
+/** Name of a card: the last part of its D-Bus path. */
+export function cardName(value: unknown, field: string): string {
+  const found = text(value, field, 128);
+  if (!/^[A-Za-z0-9_]+$/.test(found)) throw new Malformed(`${field} is not a name`);
+  return found;
 }
 
 /** The id of a message that may be malformed otherwise, so that it can be answered. */
@@ -160,5 +167,5 @@ export function parsePopupRequest(value: unknown): Request<PopupCall> {
     return { id, method, params: {} };
   }
   const { card } = record(params, "params", ["card"]);
-  return { id, method, params: { card: name(card, "params.card") } };
+  return { id, method, params: { card: cardName(card, "params.card") } };
 }

@@ -1,0 +1,47 @@
+// Content script of the isolated world: between the page's script and the background.
+import { Gestures, isGuarded, refusal } from "./checks";
+import { circumstances, watchGestures } from "./circumstances";
+import { receivePort } from "./handshake";
+import { Relay, type BackgroundPort } from "./relay";
+
+function connect(received: (message: unknown) => void, closed: () => void): BackgroundPort {
+  const port = chrome.runtime.connect({ name: "fwp" });
+  port.onMessage.addListener(received);
+  port.onDisconnect.addListener(closed);
+  return {
+    send: (message) => {
+      port.postMessage(message);
+    },
+    close: () => {
+      port.disconnect();
+    },
+  };
+}
+
+const gestures = new Gestures();
+
+function refuse(method: string): string | null {
+  if (!isGuarded(method)) return null;
+  const reason = refusal(circumstances(gestures));
+  if (reason === null) gestures.use(performance.now());
+  return reason;
+}
+
+receivePort(window, (page) => {
+  watchGestures(gestures);
+  const toPage = (text: string): void => {
+    page.postMessage(text);
+  };
+  const relay = new Relay({ toPage, connect, refuse });
+  page.addEventListener("message", (event) => {
+    relay.fromPage(event.data);
+  });
+  page.start();
+  window.addEventListener(
+    "pagehide",
+    () => {
+      relay.end();
+    },
+    true,
+  );
+});
