@@ -11,7 +11,7 @@ mod transports;
 
 pub use ctap::{authenticator, ctap_ceremony, ctap_request, ctap_response};
 pub use edges::{attestation_certificates, card_image, command_line, pin_box, verify_line};
-pub use protocol::{card_data, cbor, credential, enrollment, envelope, esad, payment_request, sad};
+pub use protocol::{card_data, cbor, credential, enrollment, envelope, esad, moz_pay, payment_request, sad};
 pub use store::{backup, spending, store_record};
 pub use tpm::{certification, endorsement_certificate, tpm_attestation, tpm_blobs, tpm_public};
 pub use transports::{ctap_hid, ctap_nfc};
@@ -39,6 +39,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("enrollment", enrollment),
     ("envelope", envelope),
     ("esad", esad),
+    ("moz_pay", moz_pay),
     ("payment_request", payment_request),
     ("pin_box", pin_box),
     ("sad", sad),

@@ -1,10 +1,13 @@
 //! CBOR, FWP objects and JSON from outside.
 
 use crate::{check, texts};
+use data_encoding::BASE64URL_NOPAD;
 use fwp::credential::CardData;
 use fwp::enrollment::{Attestation, IssuedCard, Offer};
 use fwp::envelope::IssuerRequest;
-use fwp::{Credential, EncryptedSad, PaymentRequest, SignedAuthorizationData};
+use fwp::json::Json;
+use fwp::moz_pay::{Algorithm, MozPayRequest, Verification};
+use fwp::{Credential, EncryptedSad, PaymentRequest, Provider, SignedAuthorizationData};
 use fwp_cose::cbor;
 
 /// Deterministic CBOR: what is read is written the same.
@@ -25,6 +28,49 @@ pub fn payment_request(data: &[u8]) {
             check(updated.prcd().request_id == request.prcd().request_id, "an update changed the id");
             check(updated.networks() == request.networks(), "an update changed the networks");
         }
+    }
+}
+
+/// A request of `navigator.mozPay`: as text, and made of header, payload and signature, separated by 0xff.
+pub fn moz_pay(data: &[u8]) {
+    let [text] = texts(data);
+    moz_pay_request(&text);
+    let mut parts = data.splitn(3, |byte| *byte == 0xff);
+    let parts: [String; 3] =
+        std::array::from_fn(|_| BASE64URL_NOPAD.encode(parts.next().unwrap_or_default()));
+    moz_pay_request(&parts.join("."));
+}
+
+fn moz_pay_request(text: &str) {
+    let Ok(request) = MozPayRequest::parse("request", text) else { return };
+    check(request.jwt() == text, "another text than the shop's would be signed");
+    let prcd = request.prcd();
+    let shown = [&prcd.payee_name, &prcd.request_id, request.name(), request.description()];
+    check(shown.iter().all(|text| fwp::text::check_shown(text, 1024).is_ok()), "treacherous text got in");
+    check(request.check_time(i64::MAX).is_err(), "a request that holds for ever");
+    // P-256, the generator: no fuzzer makes its signatures.
+    let cose = [
+        0xa4, 0x01, 0x02, 0x20, 0x01, 0x21, 0x58, 0x20, 0x6b, 0x17, 0xd1, 0xf2, 0xe1, 0x2c, 0x42, 0x47, 0xf8,
+        0xbc, 0xe6, 0xe5, 0x63, 0xa4, 0x40, 0xf2, 0x77, 0x03, 0x7d, 0x81, 0x2d, 0xeb, 0x33, 0xa0, 0xf4, 0xa1,
+        0x39, 0x45, 0xd8, 0x98, 0xc2, 0x96, 0x22, 0x58, 0x20, 0x4f, 0xe3, 0x42, 0xe2, 0xfe, 0x1a, 0x7f, 0x9b,
+        0x8e, 0xe7, 0xeb, 0x4a, 0x7c, 0x0f, 0x9e, 0x16, 0x2b, 0xce, 0x33, 0x57, 0x6b, 0x31, 0x5e, 0xce, 0xcb,
+        0xb6, 0x40, 0x68, 0x37, 0xbf, 0x51, 0xf5,
+    ];
+    let provider = serde_json::json!([{
+        "typ": request.typ().as_str(),
+        "deliveryUrl": "https://psp.example/",
+        "keys": [{"kid": request.kid().unwrap_or("1"), "publicKey": BASE64URL_NOPAD.encode(&cose)}],
+    }]);
+    let provider = Json::parse(&provider.to_string()).ok().map(|json| Provider::parse_all("providers", json));
+    let Some(Ok([provider])) = provider.as_ref().map(|parsed| parsed.as_deref()) else {
+        return check(false, "a provider of this type can't be");
+    };
+    match request.verify(provider) {
+        Ok(Verification::NotPossible) => {
+            check(request.algorithm() == Algorithm::Hs256, "an ES256 request was not verified");
+        }
+        Ok(Verification::Verified) => check(false, "a signature out of nowhere"),
+        Err(_) => check(request.algorithm() == Algorithm::Es256, "an HS256 request was found wrong"),
     }
 }
 

@@ -9,6 +9,7 @@
 //! | [`assertion`] | what the page gets | 4.5 |
 //! | [`envelope`] | PSPRequest and IssuerRequest | 6, 8 |
 //! | [`enrollment`] | offer, attestation and cards | 5 |
+//! | [`moz_pay`] | what a page asks for by `navigator.mozPay`: a signed request | 6, in its place |
 //! | [`provider`] | who books what a page asks for by signed requests | |
 //! | [`certification`] | a TPM's attestation key gets its certificate | |
 //! | [`money`], [`host`], [`time_stamp`], [`text`], [`json`] | the words these are made of | |
@@ -24,6 +25,7 @@ pub mod envelope;
 pub mod host;
 pub mod json;
 pub mod money;
+pub mod moz_pay;
 pub mod payment_request;
 pub mod provider;
 pub mod text;
@@ -34,6 +36,7 @@ pub use authorization::{AuthorizationData, EncryptedSad, Location, PlatformData,
 pub use credential::{AccountId, Credential, CredentialId};
 pub use host::{PayeeHost, RpId};
 pub use money::{Amount, Currency};
+pub use moz_pay::MozPayRequest;
 pub use payment_request::{InvalidRequest, Network, PaymentRequest, Prcd};
 pub use provider::{Provider, ProviderType};
 pub use time_stamp::TimeStamp;

@@ -3,6 +3,7 @@
 use crate::host::PayeeHost;
 use crate::json::{Attributes, FieldError, Json};
 use crate::money::{Amount, Currency};
+use crate::moz_pay::MozPayRequest;
 use crate::text::check_shown;
 use fwp_cose::cbor::{Fields, Map, SchemaError, Value};
 
@@ -116,8 +117,22 @@ pub struct InvalidRequest(#[from] pub FieldError);
 pub struct PaymentRequest {
     prcd: Prcd,
     payee_host: PayeeHost,
-    networks: Vec<Network>,
+    terms: Terms,
 }
+
+/// Which cards a request takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Terms {
+    /// Those of these networks.
+    Networks(Vec<Network>),
+    /// Those with a provider of this signed request's type.
+    Signed(Box<MozPayRequest>),
+}
+
+/// The request does not take a card of this network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the merchant does not take the payment network of this card")]
+pub struct NetworkNotAccepted;
 
 impl PaymentRequest {
     /// Checks a request as its caller makes it: `payee_host` as the browser attests it, the W3C's `methodData` and
@@ -133,14 +148,27 @@ impl PaymentRequest {
         // 6. details.id is there and not empty.
         let request_id = shown(&mut details, "id", MAX_ID)?;
         let (amount, currency) = read_total(&mut details)?;
-        Ok(Self { prcd: Prcd { payee_name, request_id, amount, currency }, payee_host, networks })
+        Ok(Self {
+            prcd: Prcd { payee_name, request_id, amount, currency },
+            payee_host,
+            terms: Terms::Networks(networks),
+        })
+    }
+
+    /// What a page asks for by `navigator.mozPay`: `payee_host` as the browser attests it. The PRCD is what the shop claims,
+    /// and networkOptions are the JWT.
+    pub fn from_moz_pay(payee_host: PayeeHost, request: MozPayRequest) -> Self {
+        Self { prcd: request.prcd().clone(), payee_host, terms: Terms::Signed(Box::new(request)) }
     }
 
     /// This request with the total of `details` (the W3C's updateWith and retry); without a total it stays as it is.
     ///
     /// # Errors
-    /// [`InvalidRequest`], also if `details` names another id.
+    /// [`InvalidRequest`], also if `details` names another id, or this is a signed request: then nothing can be changed.
     pub fn updated(&self, details: &str) -> Result<Self, InvalidRequest> {
+        if self.moz_pay().is_some() {
+            return Err(FieldError::invalid("details", "what its shop signed can't be changed").into());
+        }
         let mut details = Attributes::of("details", parse_bounded("details", details)?)?;
         let mut updated = self.clone();
         match details.optional("id") {
@@ -168,14 +196,36 @@ impl PaymentRequest {
         &self.payee_host
     }
 
-    /// The networks that the merchant takes, in its order; no two have the same id.
+    /// The networks that the merchant takes, in its order; no two have the same id. None of a signed request: that takes
+    /// cards by their providers.
     pub fn networks(&self) -> &[Network] {
-        &self.networks
+        match &self.terms {
+            Terms::Networks(networks) => networks,
+            Terms::Signed(_) => &[],
+        }
     }
 
-    /// The network with this id, if the merchant takes it.
-    pub fn network(&self, id: &str) -> Option<&Network> {
-        self.networks.iter().find(|network| network.id == id)
+    /// The signed request that this is, if it came by `navigator.mozPay`.
+    pub fn moz_pay(&self) -> Option<&MozPayRequest> {
+        match &self.terms {
+            Terms::Networks(_) => None,
+            Terms::Signed(request) => Some(request),
+        }
+    }
+
+    /// networkOptions for a card of the network with this id: what the merchant gave for it, if anything; the JWT of a signed
+    /// request, whatever the network.
+    ///
+    /// # Errors
+    /// [`NetworkNotAccepted`].
+    pub fn network_options(&self, id: &str) -> Result<Option<Value>, NetworkNotAccepted> {
+        match &self.terms {
+            Terms::Networks(networks) => {
+                let network = networks.iter().find(|network| network.id == id);
+                network.map(|network| network.options.clone()).ok_or(NetworkNotAccepted)
+            }
+            Terms::Signed(request) => Ok(Some(Value::from(request.jwt()))),
+        }
     }
 }
 

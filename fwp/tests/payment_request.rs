@@ -43,8 +43,9 @@ fn the_sample_of_the_document_is_taken() {
     assert_eq!(request.prcd().currency.as_str(), "EUR");
     assert_eq!(request.payee_host().as_str(), "spaceshop.com");
     assert_eq!(request.networks().len(), 3);
-    assert_eq!(request.network("https://banknet2.org").unwrap().options, Some("additional stuff...".into()));
-    assert_eq!(request.network("https://visa.com/fwp").unwrap().options, None);
+    assert_eq!(request.network_options("https://banknet2.org"), Ok(Some("additional stuff...".into())));
+    assert_eq!(request.network_options("https://visa.com/fwp"), Ok(None));
+    assert!(request.network_options("https://other.example").is_err());
 }
 
 #[test]

@@ -4,7 +4,7 @@ use crate::card::{Card, CardHandle};
 use crate::ledger::LedgerEntry;
 use crate::limits::LimitReached;
 use fwp::authorization::{AuthorizationData, Location, PlatformData};
-use fwp::{Amount, Currency, PayeeHost, PaymentRequest, TimeStamp};
+use fwp::{Amount, Currency, MozPayRequest, PayeeHost, PaymentRequest, TimeStamp};
 use std::fmt;
 use std::sync::Arc;
 
@@ -90,6 +90,11 @@ impl PaymentConsent {
     /// The merchant's name of the request.
     pub fn request_id(&self) -> &str {
         &self.request.prcd().request_id
+    }
+
+    /// What the request's shop claims and signed, if it came by `navigator.mozPay`.
+    pub fn moz_pay(&self) -> Option<&MozPayRequest> {
+        self.request.moz_pay()
     }
 
     /// The cards to choose from. None: the user is told that no card fits.

@@ -2,7 +2,7 @@
 
 use crate::credential::{AccountId, Credential};
 use crate::host::PayeeHost;
-use crate::payment_request::{PaymentRequest, Prcd};
+use crate::payment_request::{NetworkNotAccepted, PaymentRequest, Prcd};
 use crate::text::check_shown;
 use crate::time_stamp::TimeStamp;
 use fwp_cose::cbor::{Fields, Float, Map, SchemaError, Value};
@@ -58,11 +58,6 @@ pub struct AuthorizationData {
     /// signature (-1), publicKey (2).
     pub public_key: PublicKey,
 }
-
-/// The merchant does not take the card's payment network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the merchant does not take the payment network of this card")]
-pub struct NetworkNotAccepted;
 
 impl PlatformData {
     /// Reads the map with labels 1 (operating system) and 2 (user agent).
@@ -145,7 +140,7 @@ impl Location {
 
 impl AuthorizationData {
     /// Builds the AD of `request` paid with `card`. networkOptions are those that the merchant gave for the card's
-    /// network, and none if it gave none.
+    /// network, and none if it gave none; the JWT of a request by `navigator.mozPay`.
     ///
     /// # Errors
     /// [`NetworkNotAccepted`] if the request does not list the card's network.
@@ -156,14 +151,14 @@ impl AuthorizationData {
         location: Option<Location>,
         time_stamp: TimeStamp,
     ) -> Result<Self, NetworkNotAccepted> {
-        let network = request.network(&card.card.payment_network_id).ok_or(NetworkNotAccepted)?;
+        let network_options = request.network_options(&card.card.payment_network_id)?;
         Ok(Self {
             payment_request: request.prcd().clone(),
             payee_host: request.payee_host().clone(),
             account_id: card.card.account_id.clone(),
             payment_network_id: card.card.payment_network_id.clone(),
             serial_number: card.card.serial_number.clone(),
-            network_options: network.options.clone(),
+            network_options,
             platform_data: platform_data.sanitised(),
             location,
             time_stamp,

@@ -168,6 +168,9 @@ fn shown(consent: &PaymentConsent) -> AuthorizeRequest {
         notices: consent.notices().iter().map(ToString::to_string).collect(),
         error: consent.retry_error().filter(|error| !error.is_empty()).map(str::to_owned),
         retry: consent.retry_error().is_some(),
+        claimed_name: consent.moz_pay().map(|request| request.name().to_owned()),
+        claimed_description: consent.moz_pay().map(|request| request.description().to_owned()),
+        provider: consent.moz_pay().map(|request| request.typ().as_str().to_owned()),
     }
 }
 
