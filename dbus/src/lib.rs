@@ -7,6 +7,7 @@
 //! * [`types`]: the `a{sv}` dictionaries as structs.
 //! * [`proxy`]: zbus proxies of the daemon's objects and of the agent.
 //! * [`client`]: a connection to the daemon that gives each object's signals as events.
+//! * [`find`]: on which bus the wallet is.
 //! * [`agent`]: what a program implements to be the user's dialog.
 //! * [`pin_box`]: how a PIN or passphrase travels, so that a monitor on the bus sees nothing of it.
 //!
@@ -15,6 +16,7 @@
 pub mod agent;
 pub mod client;
 pub mod error;
+pub mod find;
 pub mod interfaces;
 pub mod pin_box;
 pub mod proxy;

@@ -152,7 +152,8 @@ mod tests {
         assert!(!decoder.is_between_frames());
         assert_eq!(frames(&mut decoder, &[7, 1, 0, 0, 0, b'y']), {
             // Native-endian lengths: the test's bytes are those of this machine.
-            let expected = if cfg!(target_endian = "little") { vec![Frame::Message(b"y".to_vec())] } else { vec![] };
+            let expected =
+                if cfg!(target_endian = "little") { vec![Frame::Message(b"y".to_vec())] } else { vec![] };
             expected
         });
     }
