@@ -248,7 +248,7 @@ fn read_terms(bank: Option<Bank>) -> Result<Terms, String> {
         Some(ids) => ids.into_iter().map(|id| network(Some(id))).collect(),
         None => vec![network(None)],
     };
-    Ok(Terms { rp_id, networks: Some(networks), envelope_limit_ms: None })
+    Ok(Terms { rp_id, networks: Some(networks), ..Terms::default() })
 }
 
 fn check_account(

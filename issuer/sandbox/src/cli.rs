@@ -40,6 +40,15 @@ pub enum Command {
         /// Address to listen on, loopback only; port 0 takes a free port.
         #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
         listen: SocketAddr,
+        /// Listen on this address with HTTPS as well, loopback only; a certificate for the names that are used must be given.
+        #[arg(long, value_name = "ADDRESS", requires = "tls_cert", requires = "tls_key")]
+        https: Option<SocketAddr>,
+        /// Certificate for --https, with those between it and its root (PEM).
+        #[arg(long, value_name = "FILE", requires = "https")]
+        tls_cert: Option<PathBuf>,
+        /// Private key of that certificate (PEM).
+        #[arg(long, value_name = "FILE", requires = "https")]
+        tls_key: Option<PathBuf>,
         /// Directory for books and keys; made if it is not there.
         #[arg(long)]
         dir: PathBuf,

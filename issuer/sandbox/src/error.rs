@@ -62,7 +62,7 @@ pub enum SandboxError {
     Randomness(#[from] getrandom::Error),
     /// Only loopback will do: the keys are test keys and the parties don't know their callers.
     #[error(
-        "--listen {0} is not on loopback; the sandbox serves this machine only, for example --listen 127.0.0.1:8080"
+        "the address {0} is not on loopback; the sandbox serves this machine only, for example --listen 127.0.0.1:8080"
     )]
     NotLoopback(SocketAddr),
     /// The address can't be listened on.
@@ -72,6 +72,16 @@ pub enum SandboxError {
         address: SocketAddr,
         /// The system's reason.
         source: io::Error,
+    },
+    /// Certificate or private key for HTTPS can't be used.
+    #[error(
+        "{path}: {why}; --tls-cert takes a certificate with those below its root, --tls-key its private key, both PEM"
+    )]
+    Tls {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
     },
     /// Another party does not answer.
     #[error("{url} can't be reached: {why}; is `fwp-sandbox serve` running there?")]

@@ -2,11 +2,13 @@
 
 use crate::error::SandboxError;
 use axum::body::Body;
-use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::middleware::Next;
+use axum::extract::connect_info::Connected;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::serve::IncomingStream;
+use std::net::SocketAddr;
 use subtle::ConstantTimeEq;
+use tokio::net::TcpListener;
 
 /// Names the merchant to the bank, as the authenticated PSP knows it.
 pub const MERCHANT: &str = "fwp-merchant";
@@ -16,6 +18,24 @@ pub const TRANSACTION: &str = "fwp-transaction";
 const MAX_ANSWER_BYTES: u64 = 16 << 20;
 /// Most characters of an answer that an error quotes.
 const MAX_QUOTED: usize = 300;
+
+/// The host, of the merchant's registered ones, that the page came from on which the user authorized.
+pub const PAYEE_HOST: &str = "fwp-payee-host";
+
+/// Who is connected, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Client {
+    /// The other side's address.
+    pub address: SocketAddr,
+    /// Whether the connection is encrypted.
+    pub https: bool,
+}
+
+impl Connected<IncomingStream<'_, TcpListener>> for Client {
+    fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
+        Self { address: *stream.remote_addr(), https: false }
+    }
+}
 
 /// An answer of another party.
 #[derive(Debug)]
@@ -129,21 +149,4 @@ pub fn is_authorized(headers: &HeaderMap, token: &str) -> bool {
 /// The text of a header, if it is there and printable.
 pub fn header_text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok()).filter(|text| (1..=200).contains(&text.len()))
-}
-
-/// Lets only those in who call this machine by a loopback name: a page of another site whose name was made to point here
-/// can't talk to the sandbox. No page may frame ours or load anything into it.
-pub async fn loopback_names_only(request: Request, next: Next) -> Response {
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    if !matches!(name, "localhost" | "127.0.0.1" | "[::1]") {
-        return error(421, "host", "the sandbox answers to localhost only");
-    }
-    let mut response = next.run(request).await;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(
-        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
-    ));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    response
 }

@@ -8,6 +8,7 @@ use fwp_sandbox::cli::{Cli, Command};
 use fwp_sandbox::client::{self, Checkout, Outcome};
 use fwp_sandbox::error::SandboxError;
 use fwp_sandbox::serve::{Server, Settings};
+use fwp_sandbox::tls::HttpsSettings;
 use std::io::{self, Read, Write};
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
@@ -30,8 +31,21 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<ExitCode, SandboxError> {
     match command {
-        Command::Serve { listen, dir, record, attestation_roots, tpm_roots, json } => {
-            serve(&Settings { listen, dir, record, attestation_roots, tpm_roots }, json)
+        Command::Serve {
+            listen,
+            https,
+            tls_cert,
+            tls_key,
+            dir,
+            record,
+            attestation_roots,
+            tpm_roots,
+            json,
+        } => {
+            // One without the others is wrong usage, which clap has told.
+            let https = https.zip(tls_cert.zip(tls_key));
+            let https = https.map(|(listen, (certificate, key))| HttpsSettings { listen, certificate, key });
+            serve(&Settings { listen, https, dir, record, attestation_roots, tpm_roots }, json)
         }
         Command::Order { at, amount } => {
             let ordered = client::order(&at.url, Some(&amount))?;
@@ -91,11 +105,12 @@ fn serve(settings: &Settings, json: bool) -> Result<ExitCode, SandboxError> {
         let server = Server::start(settings).await?;
         let url = server.base_url();
         if json {
-            writeln!(
-                io::stdout(),
-                "{}",
-                serde_json::json!({ "url": url, "offer": format!("{url}/bank/offer") })
-            )?;
+            let ready = serde_json::json!({
+                "url": url,
+                "httpsUrl": server.https_url(),
+                "offer": format!("{url}/bank/offer"),
+            });
+            writeln!(io::stdout(), "{ready}")?;
         } else {
             writeln!(
                 io::stdout(),

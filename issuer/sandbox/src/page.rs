@@ -36,18 +36,39 @@ pub fn page(title: &str, content: &Markup) -> Markup {
 }
 
 /// The front page.
-pub fn home(base_url: &str) -> Markup {
+pub fn home(base_url: &str, https_url: Option<&str>) -> Markup {
+    let at = |base_url: &str, host: &str| base_url.replacen("localhost", host, 1);
     page(
-        "A shop, a PSP and a bank",
+        "Two shops, a PSP and a bank",
         &html! {
-            p { "A shop, a payment service provider (PSP) and a bank to try a wallet against. They talk to each other as they would over the network." }
-            ol {
-                li { "Once, a PIN: " code { "fwpctl pin set" } }
-                li { "Enroll: " code { "fwpctl enroll " (base_url) "/bank/offer" } }
-                li { "Order: " code { "fwp-sandbox order --url " (base_url) " > request.json" } }
-                li { "Pay: " code { "fwpctl pay request.json > assertion.json" } }
-                li { "Check out: " code { "fwp-sandbox checkout --url " (base_url) " --order NUMBER < assertion.json" } }
-                li { "See what the bank sees: " a href="/bank" { "the bank's payments" } }
+            p { "Two shops, a payment service provider (PSP) and a bank to try a wallet against. They talk to each other as they would over the network." }
+            section {
+                h2 { "In a browser with the wallet's extension" }
+                ol {
+                    li { a href={ (base_url) "/bank/enroll" } { "Get cards from the bank" } }
+                    li { "Buy at the " a href={ (base_url) "/shop" } { "Space Shop" } }
+                    li { "See how the " a href={ (at(base_url, "moonshop.localhost")) "/moon" } { "Moon Shop" } " fails to cheat" }
+                    li { "See what the bank sees: " a href={ (base_url) "/bank" } { "the bank's payments" } }
+                }
+                @if let Some(https_url) = https_url {
+                    p { "With HTTPS, for a browser that is told that these names are here: " }
+                    ul {
+                        @for (host, path) in [("localhost", "/bank/enroll"), ("spaceshop.com", "/shop"), ("moonshop.example", "/moon")] {
+                            li { a href={ (at(https_url, host)) (path) } { (at(https_url, host)) (path) } }
+                        }
+                    }
+                }
+            }
+            section {
+                h2 { "In a terminal" }
+                ol {
+                    li { "Once, a PIN: " code { "fwpctl pin set" } }
+                    li { "Enroll: " code { "fwpctl enroll " (base_url) "/bank/offer" } }
+                    li { "Order: " code { "fwp-sandbox order --url " (base_url) " > request.json" } }
+                    li { "Pay: " code { "fwpctl pay request.json > assertion.json" } }
+                    li { "Check out: " code { "fwp-sandbox checkout --url " (base_url) " --order NUMBER < assertion.json" } }
+                    li { "See what the bank sees: " a href="/bank" { "the bank's payments" } }
+                }
             }
         },
     )

@@ -32,6 +32,7 @@ impl Sandbox {
     fn start_with(dir: &Path, attestation_roots: Option<PathBuf>, tpm_roots: Option<PathBuf>) -> Self {
         let settings = Settings {
             listen: "127.0.0.1:0".parse().unwrap(),
+            https: None,
             dir: dir.join("sandbox"),
             record: Some(dir.join("record.jsonl")),
             attestation_roots,
@@ -311,6 +312,7 @@ fn only_loopback_is_listened_on() {
     let dir = tempfile::tempdir().unwrap();
     let settings = Settings {
         listen: "0.0.0.0:0".parse().unwrap(),
+        https: None,
         dir: dir.path().join("sandbox"),
         record: None,
         attestation_roots: None,

@@ -31,6 +31,9 @@ pub enum Refusal {
     /// payeeName is not the merchant's registered name (PSP).
     #[error("paymentRequest.payeeName is not the name under which the merchant is registered")]
     PayeeName,
+    /// payeeHost is none of the merchant's (PSP).
+    #[error("the payee's host is not registered for the merchant")]
+    MerchantHost,
     /// paymentNetworkId is none that the receiver serves.
     #[error("paymentNetworkId is not a payment network that is served here")]
     Network,
@@ -88,6 +91,11 @@ pub enum Refusal {
     /// networkOptions are not what the issuer wants.
     #[error("networkOptions are not what the issuer wants on that payment network")]
     NetworkOptions,
+    /// networkOptions are not the request that the merchant's provider was given.
+    #[error(
+        "networkOptions are not the very request that the merchant had signed; the user did not authorize that one"
+    )]
+    ProviderRequest,
 
     // 10.4 Validate authorization signature.
     /// authenticatorData is not as long as its flags say, or malformed.
@@ -163,6 +171,7 @@ impl Refusal {
             Self::Base64(_) => "base64url",
             Self::EnvelopeTime { .. } => "envelope-time",
             Self::PayeeName => "payee-name",
+            Self::MerchantHost => "merchant-host",
             Self::Network => "network",
             Self::IssuerIdForm => "issuer-id-form",
             Self::IssuerId => "issuer-id",
@@ -184,6 +193,7 @@ impl Refusal {
             Self::Expired => "expired",
             Self::FromTheFuture => "from-the-future",
             Self::NetworkOptions => "network-options",
+            Self::ProviderRequest => "provider-request",
             Self::AuthenticatorData => "authenticator-data",
             Self::RpId => "rp-id",
             Self::UserNotPresent => "user-not-present",

@@ -12,8 +12,8 @@ use fwp::{PayeeHost, TimeStamp};
 pub struct Merchant {
     /// The name that every payment request must have.
     pub payee_name: String,
-    /// The host that the merchant's pages come from.
-    pub payee_host: PayeeHost,
+    /// Hosts that the merchant's pages come from.
+    pub payee_hosts: Vec<PayeeHost>,
     /// Accounts that may be credited.
     pub receive_accounts: Vec<String>,
 }
@@ -27,14 +27,17 @@ pub struct ServedNetwork {
     pub issuer_id: fn(&str) -> bool,
 }
 
-/// Checks a PSPRequest of `merchant`, who has been authenticated, and makes the IssuerRequest of it. `now` is the PSP's clock.
+/// Checks a PSPRequest of `merchant`, who has been authenticated, and makes the IssuerRequest of it. `payee_host` is the one, of the
+/// merchant's registered hosts, on whose page the user authorized; the bank compares it with the one that the user was shown. `now` is
+/// the PSP's clock.
 ///
 /// # Errors
-/// [`Refusal::Envelope`], [`Refusal::Base64`], [`Refusal::PayeeName`], [`Refusal::Network`], [`Refusal::IssuerIdForm`],
-/// [`Refusal::ReceiveAccount`], [`Refusal::EnvelopeTime`].
+/// [`Refusal::Envelope`], [`Refusal::Base64`], [`Refusal::PayeeName`], [`Refusal::MerchantHost`], [`Refusal::Network`],
+/// [`Refusal::IssuerIdForm`], [`Refusal::ReceiveAccount`], [`Refusal::EnvelopeTime`].
 pub fn forward(
     psp_request: &str,
     merchant: &Merchant,
+    payee_host: &PayeeHost,
     networks: &[ServedNetwork],
     now: TimeStamp,
 ) -> Result<IssuerRequest, Refusal> {
@@ -42,6 +45,9 @@ pub fn forward(
     let request = PspRequest::from_json(Attributes::parse("pspRequest", psp_request)?)?;
     if request.payment_request.payee_name != merchant.payee_name {
         return Err(Refusal::PayeeName);
+    }
+    if !merchant.payee_hosts.contains(payee_host) {
+        return Err(Refusal::MerchantHost);
     }
     let assertion = &request.fwp_assertion;
     let network = networks.iter().find(|network| network.id == assertion.payment_network_id);
@@ -52,5 +58,5 @@ pub fn forward(
         return Err(Refusal::ReceiveAccount);
     }
     check_envelope_time("pspRequest.timeStamp", &request.time_stamp, ENVELOPE_LIMIT_MS, now.unix_ms())?;
-    Ok(IssuerRequest { psp_request: request, payee_host: merchant.payee_host.clone(), time_stamp: now })
+    Ok(IssuerRequest { psp_request: request, payee_host: payee_host.clone(), time_stamp: now })
 }

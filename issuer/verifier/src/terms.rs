@@ -13,6 +13,9 @@ pub struct Terms {
     pub networks: Option<Vec<NetworkTerms>>,
     /// How far the envelopes' time stamps may be from the issuer's clock, in milliseconds either way.
     pub envelope_limit_ms: Option<i64>,
+    /// What networkOptions of this one payment must be, to the letter, whatever its network's terms say of them: for payments by way
+    /// of a provider that was given a request signed by the merchant, which the user has authorized as networkOptions.
+    pub provider_request: Option<Value>,
 }
 
 /// What an issuer wants on one payment network.
@@ -34,7 +37,18 @@ pub const ENVELOPE_LIMIT_MS: i64 = 600_000;
 impl Terms {
     /// The terms of a live issuer: everything is checked.
     pub fn live(rp_id: RpId, networks: Vec<NetworkTerms>) -> Self {
-        Self { rp_id: Some(rp_id), networks: Some(networks), envelope_limit_ms: Some(ENVELOPE_LIMIT_MS) }
+        Self {
+            rp_id: Some(rp_id),
+            networks: Some(networks),
+            envelope_limit_ms: Some(ENVELOPE_LIMIT_MS),
+            provider_request: None,
+        }
+    }
+
+    /// These terms for a payment whose networkOptions must be `request`, a provider's.
+    #[must_use]
+    pub fn for_provider(&self, request: &str) -> Self {
+        Self { provider_request: Some(request.into()), ..self.clone() }
     }
 }
 

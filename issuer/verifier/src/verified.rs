@@ -10,6 +10,7 @@ use crate::terms::{NetworkTerms, Terms};
 use fwp::envelope::IssuerRequest;
 use fwp::{AuthorizationData, RpId, SignedAuthorizationData, TimeStamp};
 use fwp_cose::SignatureAlgorithm;
+use fwp_cose::cbor::Value;
 use sha2::{Digest, Sha256};
 
 /// Milliseconds that an authorization's time stamp may lie ahead of the issuer's clock (protocol section 9).
@@ -95,7 +96,7 @@ pub fn verify_request(
     let ad = sad.authorization_data();
     check_same(&request, ad)?;
     check_age(&ad.time_stamp, now_ms, &mut unchecked)?;
-    check_network_options(ad, network, &mut unchecked)?;
+    check_network_options(ad, network, terms.provider_request.as_ref(), &mut unchecked)?;
     // 10.4 The user's authenticator signed it.
     let (authenticator_data, replay_key) = check_signature(&sad, terms.rp_id.as_ref(), &mut unchecked)?;
     Ok(Verified { request, sad, authenticator_data, replay_key, unchecked })
@@ -202,8 +203,13 @@ fn check_age(
 fn check_network_options(
     ad: &AuthorizationData,
     network: Option<&NetworkTerms>,
+    provider_request: Option<&Value>,
     unchecked: &mut Vec<Unchecked>,
 ) -> Result<(), Refusal> {
+    if let Some(request) = provider_request {
+        let same = ad.network_options.as_ref() == Some(request);
+        return if same { Ok(()) } else { Err(Refusal::ProviderRequest) };
+    }
     match network.and_then(|network| network.network_options) {
         None => unchecked.push(Unchecked::NetworkOptions),
         Some(fit) if fit(ad.network_options.as_ref()) => {}

@@ -4,8 +4,8 @@
 mod maker;
 mod offer;
 
-use fwp::enrollment::Attestation;
 use fwp::CredentialId;
+use fwp::enrollment::Attestation;
 use fwp_cose::cbor::{Map, Value};
 use fwp_cose::key::P256Key;
 use fwp_cose::{PublicKey, SignatureAlgorithm, SignatureError};

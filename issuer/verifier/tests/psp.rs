@@ -7,10 +7,14 @@ use fwp_verifier::psp::{Merchant, ServedNetwork, forward};
 use fwp_verifier::terms::{is_card_issuer_number, is_issuer_url};
 use serde_json::{Value, json};
 
+fn host(name: &str) -> PayeeHost {
+    PayeeHost::parse(name).unwrap()
+}
+
 fn merchant() -> Merchant {
     Merchant {
         payee_name: "Space Shop".into(),
-        payee_host: PayeeHost::parse("spaceshop.com").unwrap(),
+        payee_hosts: vec![host("spaceshop.com"), host("localhost")],
         receive_accounts: vec!["DE89370400440532013000".into(), "SE35 5000 0000 0549 1000 0003".into()],
     }
 }
@@ -40,7 +44,12 @@ fn send(request: &Value) -> Result<fwp::envelope::IssuerRequest, Refusal> {
 }
 
 fn send_text(request: &str) -> Result<fwp::envelope::IssuerRequest, Refusal> {
-    forward(request, &merchant(), &networks(), TimeStamp::parse("2023-02-16T09:14:23Z").unwrap())
+    send_from(request, "spaceshop.com")
+}
+
+fn send_from(request: &str, from: &str) -> Result<fwp::envelope::IssuerRequest, Refusal> {
+    let now = TimeStamp::parse("2023-02-16T09:14:23Z").unwrap();
+    forward(request, &merchant(), &host(from), &networks(), now)
 }
 
 /// The sample with `pointer` replaced.
@@ -57,6 +66,16 @@ fn the_sample_goes_on_with_the_registered_host_and_the_psps_time() {
     assert_eq!(request.payee_host.as_str(), "spaceshop.com");
     assert_eq!(request.time_stamp.as_str(), "2023-02-16T09:14:23Z");
     assert_eq!(request.psp_request.to_json(), sample(), "verbatim");
+}
+
+#[test]
+fn each_of_the_merchants_hosts_is_taken_and_no_other() {
+    for name in ["spaceshop.com", "localhost"] {
+        assert_eq!(send_from(&sample().to_string(), name).unwrap().payee_host.as_str(), name);
+    }
+    for name in ["moonshop.example", "www.spaceshop.com", "com"] {
+        assert_eq!(send_from(&sample().to_string(), name).unwrap_err(), Refusal::MerchantHost, "{name}");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 pub mod books;
 pub mod cards;
+pub mod enroll_page;
 pub mod funds;
 pub mod issued;
 pub mod keys;
@@ -29,6 +30,8 @@ use view::View;
 
 /// The bank's relying party identifier: the sandbox is on this machine only.
 pub const RP_ID: &str = "localhost";
+/// The names under which the bank's pages are.
+pub const HOSTS: &[&str] = &[RP_ID];
 /// Milliseconds for which an offer to enroll is open.
 pub const OFFER_OPEN_MS: i64 = 600_000;
 /// What is in each account at first.

@@ -1,11 +1,11 @@
 //! The bank's HTTP interface: for PSPs, for wallets that enroll, and for its staff.
 
 use crate::bank::issued::Issued;
-use crate::bank::{Bank, Verdict, pages, refused_json};
+use crate::bank::{Bank, Verdict, enroll_page, pages, refused_json};
 use crate::error::SandboxError;
-use crate::http::{MERCHANT, TRANSACTION, blocking, error, header_text, is_authorized, json, now_ms};
+use crate::http::{Client, MERCHANT, TRANSACTION, blocking, error, header_text, is_authorized, json, now_ms};
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, State};
 use axum::http::HeaderMap;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
@@ -25,6 +25,8 @@ pub struct BankService {
     pub psp_token: String,
     /// Where this server is, such as `http://localhost:8080`.
     pub base_url: String,
+    /// Where it is with HTTPS, if it is.
+    pub https_url: Option<String>,
 }
 
 /// The bank's part of the server.
@@ -33,6 +35,9 @@ pub fn routes(service: Arc<BankService>) -> Router {
         .route("/bank", get(list))
         .route("/bank/deliveries/{number}", get(show))
         .route("/bank/cards", get(cards))
+        .route("/bank/enroll", get(enroll_page::page))
+        .route("/bank/enroll.js", get(enroll_page::script))
+        .route("/bank/enroll.css", get(enroll_page::style))
         .route("/bank/offer", get(offer))
         .route("/bank/attestation", post(attestation))
         .route("/bank/payments", post(payment))
@@ -65,9 +70,14 @@ async fn payment(State(service): State<Arc<BankService>>, headers: HeaderMap, bo
 }
 
 /// `GET /bank/offer`: an offer to enroll.
-async fn offer(State(service): State<Arc<BankService>>) -> Response {
+async fn offer(
+    State(service): State<Arc<BankService>>,
+    ConnectInfo(client): ConnectInfo<Client>,
+) -> Response {
     blocking(move || {
-        let offer = service.bank.offer(format!("{}/bank/attestation", service.base_url), now_ms()?)?;
+        // The attestation goes back to where the offer came from.
+        let base_url = service.https_url.as_ref().filter(|_| client.https).unwrap_or(&service.base_url);
+        let offer = service.bank.offer(format!("{base_url}/bank/attestation"), now_ms()?)?;
         Ok(json(200, &offer.to_json()))
     })
     .await

@@ -1,13 +1,13 @@
-//! The shop's orders, in its own SQLite file: the shop and the bank share nothing but messages.
+//! A shop's orders, in its own SQLite file: shop and bank share nothing but messages.
 
 use crate::error::SandboxError;
-use fwp::{Amount, Currency, FwpAssertion, Prcd};
-use rusqlite::{Connection, OptionalExtension, params};
+use fwp::{Amount, Currency, FwpAssertion};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 
 const SCHEMA: &str = "
 CREATE TABLE orders (
@@ -15,12 +15,18 @@ CREATE TABLE orders (
     network TEXT, issuer TEXT, user_authorization BLOB) STRICT;
 ";
 
-/// The number of the first order: the one of the FIDO Web Pay document's sample.
-pub const FIRST_ORDER: i64 = 7_040_566_321;
+/// What version 2 has on top: pages under several names, mozPay, and why an order is not paid.
+const SCHEMA_2: &str = "
+ALTER TABLE orders ADD COLUMN payee_host TEXT NOT NULL DEFAULT 'spaceshop.com';
+ALTER TABLE orders ADD COLUMN message TEXT;
+ALTER TABLE orders ADD COLUMN transaction_id TEXT;
+CREATE TABLE notices (jti TEXT PRIMARY KEY, until_s INTEGER NOT NULL) STRICT;
+";
 
-/// The shop's orders.
+/// A shop's orders.
 #[derive(Debug)]
 pub struct Orders {
+    first: i64,
     connection: Mutex<Connection>,
 }
 
@@ -33,61 +39,71 @@ pub struct Order {
     pub amount: Amount,
     /// In this currency.
     pub currency: Currency,
-    /// `open`, `booked`, `declined` or `refused`.
+    /// The host of the page on which it was put in.
+    pub payee_host: String,
+    /// `open`, `booked`, `declined`, `refused` or `refunded`.
     pub state: String,
-    /// The bank's reference, once booked.
+    /// The bank's reference, once booked. The provider of a mozPay payment does not tell it.
     pub reference: Option<String>,
+    /// Why it was declined or refused.
+    pub message: Option<String>,
+    /// The provider's ID of the mozPay payment.
+    pub transaction_id: Option<String>,
     /// The FWP assertion with which it was checked out last.
     pub assertion: Option<FwpAssertion>,
 }
 
+/// Columns of an order, as [`read_order`] takes them.
+const COLUMNS: &str =
+    "number, amount, currency, state, reference, network, issuer, user_authorization, payee_host,
+    message, transaction_id";
+
 impl Order {
-    /// What the user is asked to authorize.
-    pub fn prcd(&self) -> Prcd {
-        Prcd {
-            payee_name: super::NAME.to_owned(),
-            request_id: self.number.to_string(),
-            amount: self.amount.clone(),
-            currency: self.currency,
-        }
+    /// A word for the page: `paid` for a booked order, otherwise the state.
+    pub fn word(&self) -> &str {
+        if self.state == "booked" { "paid" } else { &self.state }
     }
 }
 
 impl Orders {
-    /// Opens the orders at `path`, or starts new ones.
+    /// Opens the orders at `path`, or starts new ones, the first with the number `first`.
     ///
     /// # Errors
     /// [`SandboxError::Books`], [`SandboxError::NewerBooks`].
-    pub fn open(path: &Path) -> Result<Self, SandboxError> {
-        let connection = Connection::open(path)?;
+    pub fn open(path: &Path, first: i64) -> Result<Self, SandboxError> {
+        let mut connection = Connection::open(path)?;
         connection.busy_timeout(Duration::from_secs(30))?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
-        match connection.pragma_query_value(None, "user_version", |row| row.get(0))? {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        match transaction.pragma_query_value(None, "user_version", |row| row.get(0))? {
             0 => {
-                connection.execute_batch(SCHEMA)?;
-                connection.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+                transaction.execute_batch(SCHEMA)?;
+                transaction.execute_batch(SCHEMA_2)?;
             }
+            1 => transaction.execute_batch(SCHEMA_2)?,
             SCHEMA_VERSION => {}
             found => return Err(SandboxError::NewerBooks { found, known: SCHEMA_VERSION }),
         }
-        Ok(Self { connection: Mutex::new(connection) })
+        transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+        transaction.commit()?;
+        Ok(Self { first, connection: Mutex::new(connection) })
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a new order.
+    /// Takes a new order, put in on a page of `payee_host`.
     ///
     /// # Errors
-    /// [`SandboxError::Books`].
-    pub fn take(&self, amount: &Amount, currency: Currency) -> Result<Order, SandboxError> {
-        let sql = "INSERT INTO orders (number, amount, currency, state)
-                   SELECT coalesce(max(number) + 1, ?1), ?2, ?3, 'open' FROM orders RETURNING number";
-        let arguments = params![FIRST_ORDER, amount.as_str(), currency.as_str()];
-        let number = self.connection().query_row(sql, arguments, |row| row.get(0))?;
-        let state = "open".to_owned();
-        Ok(Order { number, amount: amount.clone(), currency, state, reference: None, assertion: None })
+    /// [`SandboxError::Books`], [`SandboxError::DamagedBooks`].
+    pub fn take(&self, amount: &Amount, currency: Currency, payee_host: &str) -> Result<Order, SandboxError> {
+        let sql = format!(
+            "INSERT INTO orders (number, amount, currency, state, payee_host)
+             SELECT coalesce(max(number) + 1, ?1), ?2, ?3, 'open', ?4 FROM orders RETURNING {COLUMNS}"
+        );
+        let arguments = params![self.first, amount.as_str(), currency.as_str(), payee_host];
+        self.connection().query_row(&sql, arguments, |row| Ok(read_order(row)))?
     }
 
     /// The order with this number.
@@ -95,50 +111,28 @@ impl Orders {
     /// # Errors
     /// [`SandboxError::Books`], [`SandboxError::DamagedBooks`].
     pub fn order(&self, number: i64) -> Result<Option<Order>, SandboxError> {
-        let sql = "SELECT amount, currency, state, reference, network, issuer, user_authorization
-                   FROM orders WHERE number = ?1";
-        type Row = (String, String, String, Option<String>, Option<String>, Option<String>, Option<Vec<u8>>);
-        let found: Option<Row> = self
-            .connection()
-            .query_row(sql, [number], |row| {
-                Ok((
-                    row.get(0)?,
-                    row.get(1)?,
-                    row.get(2)?,
-                    row.get(3)?,
-                    row.get(4)?,
-                    row.get(5)?,
-                    row.get(6)?,
-                ))
-            })
-            .optional()?;
-        let Some((amount, currency, state, reference, network, issuer, user_authorization)) = found else {
-            return Ok(None);
-        };
-        let (Ok(amount), Ok(currency)) = (Amount::parse(&amount), Currency::parse(&currency)) else {
-            return Err(SandboxError::DamagedBooks("an order has no valid amount"));
-        };
-        let assertion = match (network, issuer, user_authorization) {
-            (Some(payment_network_id), Some(issuer_id), Some(user_authorization)) => {
-                Some(FwpAssertion { payment_network_id, issuer_id, user_authorization })
-            }
-            _ => None,
-        };
-        Ok(Some(Order { number, amount, currency, state, reference, assertion }))
+        let sql = format!("SELECT {COLUMNS} FROM orders WHERE number = ?1");
+        self.connection().query_row(&sql, [number], |row| Ok(read_order(row))).optional()?.transpose()
     }
 
-    /// The newest orders, at most `limit`, without their assertions.
+    /// The order that was paid with this transaction of a provider's.
+    ///
+    /// # Errors
+    /// [`SandboxError::Books`], [`SandboxError::DamagedBooks`].
+    pub fn order_of(&self, transaction_id: &str) -> Result<Option<Order>, SandboxError> {
+        let sql = format!("SELECT {COLUMNS} FROM orders WHERE transaction_id = ?1");
+        self.connection().query_row(&sql, [transaction_id], |row| Ok(read_order(row))).optional()?.transpose()
+    }
+
+    /// The newest orders, at most `limit`.
     ///
     /// # Errors
     /// [`SandboxError::Books`], [`SandboxError::DamagedBooks`].
     pub fn newest(&self, limit: u32) -> Result<Vec<Order>, SandboxError> {
-        let numbers: Vec<i64> = {
-            let connection = self.connection();
-            let mut statement =
-                connection.prepare("SELECT number FROM orders ORDER BY number DESC LIMIT ?1")?;
-            statement.query_map([limit], |row| row.get(0))?.collect::<Result<_, _>>()?
-        };
-        numbers.into_iter().filter_map(|number| self.order(number).transpose()).collect()
+        let connection = self.connection();
+        let sql = format!("SELECT {COLUMNS} FROM orders ORDER BY number DESC LIMIT ?1");
+        let mut statement = connection.prepare(&sql)?;
+        statement.query_map([limit], |row| Ok(read_order(row)))?.collect::<Result<Result<_, _>, _>>()?
     }
 
     /// Keeps the assertion with which an order is being checked out.
@@ -153,15 +147,46 @@ impl Orders {
         Ok(())
     }
 
-    /// Notes what the bank said. What is booked stays booked.
+    /// Notes what the bank said. What is booked stays booked, and what was refunded stays so.
     ///
     /// # Errors
     /// [`SandboxError::Books`].
-    pub fn note_state(&self, number: i64, state: &str, reference: Option<&str>) -> Result<(), SandboxError> {
+    pub fn note_state(
+        &self,
+        number: i64,
+        state: &str,
+        reference: Option<&str>,
+        message: Option<&str>,
+    ) -> Result<(), SandboxError> {
         self.connection().execute(
-            "UPDATE orders SET state = ?2, reference = ?3 WHERE number = ?1 AND state <> 'booked'",
-            params![number, state, reference],
+            "UPDATE orders SET state = ?2, reference = ?3, message = ?4
+             WHERE number = ?1 AND state NOT IN ('booked', 'refunded')",
+            params![number, state, reference, message],
         )?;
         Ok(())
     }
+}
+
+fn read_order(row: &rusqlite::Row<'_>) -> Result<Order, SandboxError> {
+    let (amount, currency): (String, String) = (row.get(1)?, row.get(2)?);
+    let (Ok(amount), Ok(currency)) = (Amount::parse(&amount), Currency::parse(&currency)) else {
+        return Err(SandboxError::DamagedBooks("an order has no valid amount"));
+    };
+    let assertion = match (row.get(5)?, row.get(6)?, row.get(7)?) {
+        (Some(payment_network_id), Some(issuer_id), Some(user_authorization)) => {
+            Some(FwpAssertion { payment_network_id, issuer_id, user_authorization })
+        }
+        _ => None,
+    };
+    Ok(Order {
+        number: row.get(0)?,
+        amount,
+        currency,
+        state: row.get(3)?,
+        reference: row.get(4)?,
+        assertion,
+        payee_host: row.get(8)?,
+        message: row.get(9)?,
+        transaction_id: row.get(10)?,
+    })
 }
