@@ -192,8 +192,10 @@ const data = [
   ),
   both("data: a cycle is a TypeError", (t) => { const data = t.data(); data.self = data; return t.forData(data); }, "TypeError"),
   both("data: a BigInt in it is a TypeError", (t) => t.forData(t.data({ more: 1n })), "TypeError"),
-  both("data: a function is an object that has no JSON, a TypeError", (t) => t.forData(() => 1), "TypeError"),
-  both("data: what its toJSON throws comes through", (t) => { const thrown = new Error("page's own"); try { t.make([t.entry({ data: { toJSON() { throw thrown; } } })]); return "no exception"; } catch (error) { return error === thrown; } }, true),
+  // Chromium differs from the standard in the next one: it takes a function for no data.
+  fwp("data: a function is an object that has no JSON, a TypeError", (t) => t.forData(() => 1), "TypeError"),
+  // And here: it throws a TypeError of its own instead.
+  fwp("data: what its toJSON throws comes through", (t) => { const thrown = new Error("page's own"); try { t.make([t.entry({ data: { toJSON() { throw thrown; } } })]); return "no exception"; } catch (error) { return error === thrown; } }, true),
   both("data: its toJSON is what counts", (t) => t.forData({ toJSON: () => t.data() }), "no exception"),
   both("data: more than 1 MiB is a TypeError", (t) => t.forData(t.data({ more: "x".repeat(1024 * 1024) })), "TypeError"),
   both("data: 512 KiB are fine", (t) => t.forData(t.data({ more: "x".repeat(512 * 1024) })), "no exception"),
