@@ -1,5 +1,9 @@
 //! The command line.
 
+mod browser;
+
+pub use browser::{BrowserCommand, InstallArgs, WhereArgs};
+
 use crate::bus::BusChoice;
 use clap::builder::NonEmptyStringValueParser as NonEmpty;
 use clap::{Args, Parser, Subcommand, ValueHint};
@@ -188,10 +192,14 @@ security key that it was enrolled with), or \"enroll\" (its key was in a compute
 your bank).")]
     Import(ImportArgs),
 
+    /// Register the wallet with the browsers of this computer
+    #[command(subcommand, after_long_help = browser::EXAMPLES)]
+    Browser(BrowserCommand),
+
     /// Check that everything is in order
     #[command(after_long_help = "\
 Looks at the bus, the daemon, the dialog that asks you, the store, the cards, the authenticators, whether security keys can be \
-seen and used, and the clock (a bank refuses an authorization that is more than some minutes off). Each line says what to do where something is wrong.")]
+seen and used, whether each browser finds the wallet, and the clock (a bank refuses an authorization that is more than some minutes off). Each line says what to do where something is wrong.")]
     Doctor,
 
     /// Ask the wallet's questions on this terminal, until Ctrl-C

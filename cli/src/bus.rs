@@ -4,9 +4,9 @@ use crate::agent::TerminalAgent;
 use crate::error::Error;
 use crate::out::Out;
 use crate::text::safe;
+use fwp_dbus::Client;
 use fwp_dbus::find::{self, ANSWER_LIMIT, NotFound};
 use fwp_dbus::types::AgentOptions;
-use fwp_dbus::Client;
 use std::time::Duration;
 use zbus::ObjectPath;
 

@@ -1,5 +1,6 @@
 //! Everything that can go wrong, said so that a person knows what to do, with its exit status.
 
+use crate::browsers::registration::RegistrationError;
 use crate::card_image;
 use crate::exit::Exit;
 use crate::origin;
@@ -120,10 +121,21 @@ pub enum Error {
         /// The limit.
         limit: u64,
     },
+    /// A browser's file.
+    #[error("{}", safe(&.0.to_string()))]
+    Registration(#[from] RegistrationError),
+    /// No browser to register with.
+    #[error(
+        "no browser was found that can be told of the wallet; name one with --browser, or a folder with --profile-dir"
+    )]
+    NoBrowser,
+    /// The program between browser and wallet isn't there.
+    #[error("fwp-native-host is neither beside fwpctl nor on PATH; say where it is with --host")]
+    NoHost,
     /// Standard output was closed or is full.
     #[error("standard output: {0}")]
     Output(#[source] std::io::Error),
-    /// `doctor` found something.
+    /// `doctor` or `browser status` found something.
     #[error("{0} found; the lines above say what to do")]
     Unhealthy(String, Exit),
     /// Something that can't be; a fault of this program.
@@ -157,7 +169,12 @@ impl Error {
             Self::Http(error) => error.exit(),
             Self::NoSuchAuthenticator(_) => Exit::Authenticator,
             Self::Unhealthy(_, exit) => *exit,
-            Self::File { .. } | Self::Output(_) | Self::Internal(_) => Exit::Failed,
+            Self::File { .. }
+            | Self::Registration(_)
+            | Self::NoBrowser
+            | Self::NoHost
+            | Self::Output(_)
+            | Self::Internal(_) => Exit::Failed,
             Self::Wallet(error) => wallet_exit(error),
         }
     }

@@ -10,6 +10,7 @@
 //! | [`terminal`], [`pin`], [`interrupt`] | lines and PINs from a terminal, PINs from a descriptor, Ctrl-C |
 //! | [`bus`], [`events`], [`cards`] | finding the wallet; cards as people name them |
 //! | [`origin`], [`http`] | where an offer comes from, which rpId it may name (public suffix list), and the way there |
+//! | [`browsers`] | browsers on this computer, and the files that register the wallet with them |
 //! | [`request`] | a payment request from a file or options |
 //! | [`card_image`] | a bank's untrusted SVG, made safe and drawn |
 //! | [`text`], [`table`], [`out`] | everything that reaches a terminal; text from outside is made safe in one place |
@@ -17,6 +18,7 @@
 
 pub mod agent;
 pub mod args;
+pub mod browsers;
 pub mod bus;
 pub mod card_image;
 pub mod cards;

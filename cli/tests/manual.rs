@@ -34,6 +34,10 @@ fn each_command_has_a_page_and_the_first_one_the_exit_status() {
         "unlock",
         "export",
         "import",
+        "browser",
+        "browser-install",
+        "browser-status",
+        "browser-uninstall",
         "doctor",
         "agent",
     ] {

@@ -1,6 +1,8 @@
 //! `fwpctl doctor`: is everything in order, and what to do where it's not.
 
-use super::{Context, authenticators};
+use super::{Context, authenticators, browser};
+use crate::browsers::Places;
+use crate::browsers::registration::State;
 use crate::bus::{self, Found};
 use crate::cards::{self, id_of};
 use crate::error::Error;
@@ -74,6 +76,7 @@ pub(super) async fn run(context: &Context) -> Result<(), Error> {
             None
         }
     };
+    browsers(&mut report);
     clock(&mut report, daemon_time.as_deref());
     synchronised(&mut report).await;
     match Terminal::open() {
@@ -213,6 +216,28 @@ fn transports(report: &mut Report, status: &WalletStatus) {
     match status.keys.as_str() {
         "allowed" => report.add("seat", Health::Good, "you may use the security keys here"),
         _ => report.add("seat", Health::Warning, problem(&status.keys_problem)),
+    }
+}
+
+/// Whether each browser finds the wallet.
+fn browsers(report: &mut Report) {
+    let places = Places::of_this_user();
+    let (found, confined) =
+        places.map_or_else(Default::default, |places| (places.found(), places.confined()));
+    for one in &found {
+        let (file, state) = browser::effective(one);
+        let health = match state {
+            State::Good(_) => Health::Good,
+            State::Missing => Health::Warning,
+            State::Broken(_) | State::Foreign(_) => Health::Bad,
+        };
+        report.add("browser", health, format!("{}: {}", one.name, browser::told(&file, &state)));
+    }
+    for one in &confined {
+        report.add("browser", Health::Unknown, format!("{} ({}): {}", one.name, one.by, one.advice()));
+    }
+    if found.is_empty() && confined.is_empty() {
+        report.add("browser", Health::Unknown, "none was found");
     }
 }
 

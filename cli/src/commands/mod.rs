@@ -2,6 +2,7 @@
 
 mod agent;
 mod authenticators;
+mod browser;
 mod certify;
 mod copies;
 mod doctor;
@@ -59,6 +60,7 @@ pub async fn run(cli: Cli, out: Out) -> Result<(), Error> {
         Command::Show(args) => until_interrupted(context, show::run(context, args)).await,
         Command::History(args) => until_interrupted(context, history::run(context, args)).await,
         Command::Authenticators(args) => authenticators::run(context, args).await,
+        Command::Browser(command) => browser::run(context, command).await,
         Command::Doctor => until_interrupted(context, doctor::run(context)).await,
         Command::Completions { shell } => manual::completions(out, shell),
         Command::Man { dir } => manual::pages(out, &dir),
