@@ -40,7 +40,7 @@ const COMMON = {
   content_security_policy: {
     extension_pages:
       "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src https: http://localhost:* " +
-      "http://*.localhost:* http://127.0.0.1:* http://[::1]:*; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+      "http://*.localhost:* http://127.0.0.1:*; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
   },
 };
 
@@ -58,6 +58,7 @@ export function manifest(browser) {
   if (browser === "firefox") {
     return {
       ...COMMON,
+      permissions: [...COMMON.permissions, "webRequest", "webRequestBlocking"],
       browser_specific_settings: {
         gecko: {
           id: FIREFOX_ID,

@@ -26,9 +26,17 @@ export class Broker {
   readonly #host: Host;
   readonly #network: Network;
   readonly #settings: () => Promise<Settings>;
+  readonly #trusted: (origin: string) => Promise<boolean>;
   readonly #frames = new Frames<FramePort>();
 
-  constructor(host: Host, network: Network, settings: () => Promise<Settings>) {
+  /** `trusted`: whether the TLS certificate of an origin holds. */
+  constructor(
+    host: Host,
+    network: Network,
+    settings: () => Promise<Settings>,
+    trusted: (origin: string) => Promise<boolean>,
+  ) {
+    this.#trusted = trusted;
     this.#host = host;
     this.#network = network;
     this.#settings = settings;
@@ -100,6 +108,7 @@ export class Broker {
         return await this.#createPayment(frame, call.method, call.params);
       case "beginEnrollment":
         await this.#allowed(frame);
+        await this.#certified(frame);
         return { enrollment: await this.#open(frame, "enrollment", call.method, call.params) };
       case "show":
         return await this.#show(frame, call.params.payment);
@@ -128,11 +137,17 @@ export class Broker {
     if (reason !== null) throw new Failure(ERROR.refused, reason);
   }
 
+  async #certified(frame: FramePort): Promise<void> {
+    if (await this.#trusted(frame.origin)) return;
+    throw new Failure(ERROR.refused, "the site's certificate is not valid, or could not be checked");
+  }
+
   async #createPayment(frame: FramePort, method: string, params: object): Promise<Json> {
     await this.#allowed(frame);
     if (!this.#frames.has(frame)) throw gone();
     if (!this.#frames.take(frame)) throw new Failure(ERROR.showing, "another payment is open in this tab");
     try {
+      await this.#certified(frame);
       return { payment: await this.#open(frame, "payment", method, params) };
     } catch (error) {
       this.#frames.release(frame);

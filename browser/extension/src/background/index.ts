@@ -5,6 +5,7 @@ import { idOf } from "../shared/requests";
 import { SETTINGS_KEY, type Settings } from "../shared/settings";
 import { asWire, Broker, type FramePort } from "./broker";
 import { browserName, native, network, readSettings } from "./browser";
+import { originTrusted } from "./certificate";
 import { HostLink } from "./link";
 import { askerOf } from "./origin";
 import { answerPopup, isOwnPage } from "./popup";
@@ -28,7 +29,9 @@ const link: HostLink = new HostLink(native, browserName, {
   busy: () => broker.busy,
 });
 
-const broker = new Broker(link, network, currentSettings);
+const broker = new Broker(link, network, currentSettings, (origin) =>
+  __BROWSER__ === "firefox" ? originTrusted(origin) : Promise.resolve(true),
+);
 
 /** One after another: two registrations at a time would meet. */
 let registering: Promise<void> = Promise.resolve();

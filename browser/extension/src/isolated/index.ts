@@ -1,4 +1,5 @@
 // Content script of the isolated world: between the page's script and the background.
+import { certificateHolds } from "./certificate";
 import { Gestures, isGuarded, refusal } from "./checks";
 import { circumstances, watchGestures } from "./circumstances";
 import { receivePort } from "./handshake";
@@ -27,12 +28,16 @@ function refuse(method: string): string | null {
   return reason;
 }
 
+function certificate(method: string): Promise<boolean> | null {
+  return isGuarded(method) ? certificateHolds() : null;
+}
+
 receivePort(window, (page) => {
   watchGestures(gestures);
   const toPage = (text: string): void => {
     page.postMessage(text);
   };
-  const relay = new Relay({ toPage, connect, refuse });
+  const relay = new Relay({ toPage, connect, refuse, certificate });
   page.addEventListener("message", (event) => {
     relay.fromPage(event.data);
   });

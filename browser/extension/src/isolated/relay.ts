@@ -3,7 +3,7 @@
 import { ERROR, Failure, type WireError } from "../shared/errors";
 import { Malformed, parseJson } from "../shared/json";
 import { isAnswer, parseAnswer, parsePageEvent, type Answer, type PageEvent } from "../shared/replies";
-import { idOf, PAGE_MESSAGE_LIMIT, parsePageRequest } from "../shared/requests";
+import { idOf, PAGE_MESSAGE_LIMIT, parsePageRequest, type PageCall, type Request } from "../shared/requests";
 
 /** A port to the background. */
 export interface BackgroundPort {
@@ -19,6 +19,8 @@ export interface Surroundings {
   connect(received: (message: unknown) => void, closed: () => void): BackgroundPort;
   /** Why `method` may not be begun now, or null; an allowed one uses up the user's activation. */
   refuse(method: string): string | null;
+  /** Whether the document's certificate holds; null when `method` needs none that does. */
+  certificate(method: string): Promise<boolean> | null;
 }
 
 /** Requests that may wait for an answer at a time; a page that has more is not a shop. */
@@ -46,19 +48,35 @@ export class Relay {
       return;
     }
     const id = idOf(message);
-    if (id === null) return;
+    // An id that is in use has its answer coming: a second one would be ambiguous.
+    if (id === null || this.#pending.has(id)) return;
     try {
       const request = parsePageRequest(message);
-      if (this.#pending.has(id)) throw new Failure(ERROR.invalidMessage, "the id is in use");
       if (this.#pending.size >= PENDING_LIMIT) throw new Failure(ERROR.refused, "too many requests at a time");
       const reason = this.#surroundings.refuse(request.method);
       if (reason !== null) throw new Failure(ERROR.refused, reason);
       this.#pending.set(id, request.method);
-      this.#connected().send(request);
+      const certificate = this.#surroundings.certificate(request.method);
+      if (certificate === null) this.#connected().send(request);
+      else void this.#sendCertified(request, certificate);
     } catch (error) {
-      this.#pending.delete(id);
-      this.#answer({ id, error: asWire(error) });
+      this.#fail(id, error);
     }
+  }
+
+  async #sendCertified(request: Request<PageCall>, certificate: Promise<boolean>): Promise<void> {
+    try {
+      if (!(await certificate)) throw new Failure(ERROR.refused, "the page's certificate is not valid");
+      // The page may have been left meanwhile.
+      if (this.#pending.has(request.id)) this.#connected().send(request);
+    } catch (error) {
+      if (this.#pending.has(request.id)) this.#fail(request.id, error);
+    }
+  }
+
+  #fail(id: number, error: unknown): void {
+    this.#pending.delete(id);
+    this.#answer({ id, error: asWire(error) });
   }
 
   /** The page went away or into the back-forward cache: all its requests end. */

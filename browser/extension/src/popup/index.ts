@@ -3,7 +3,7 @@ import { ERROR, Failure } from "../shared/errors";
 import type { Json } from "../shared/json";
 import { isRegistered } from "../shared/registration";
 import { parseAnswer } from "../shared/replies";
-import { hostName, parseSettings, SETTINGS_KEY, withHost, type Settings } from "../shared/settings";
+import { hostName, parseSettings, SETTINGS_KEY, typedHost, withHost, type Settings } from "../shared/settings";
 import { diagnose, diagnoseError, imageUrl, parseCards, type Card, type Finding } from "./wallet";
 
 function element<E extends HTMLElement>(id: string, type: new () => E): E {
@@ -103,15 +103,15 @@ async function currentHost(): Promise<string | null> {
 async function showSwitches(): Promise<void> {
   document.body.dataset["ready"] = "false";
   const [now, host] = await Promise.all([settings(), currentHost()]);
-  element("enabled", HTMLInputElement).checked = now.enabled;
-  element("moz-pay", HTMLInputElement).checked = now.mozPay;
+  element("payments", HTMLInputElement).checked = now.enabled;
+  element("mozpay", HTMLInputElement).checked = now.mozPay;
   element("site-row", HTMLParagraphElement).hidden = host === null;
   element("site-name", HTMLSpanElement).textContent = host ?? "";
   const site = element("site", HTMLInputElement);
   site.checked = host !== null && !now.offHosts.includes(host);
   site.disabled = !now.enabled;
-  element("off-details", HTMLDetailsElement).hidden = now.offHosts.length === 0;
-  element("off-hosts", HTMLUListElement).replaceChildren(...now.offHosts.map(offHost));
+  element("site-count", HTMLSpanElement).textContent = String(now.offHosts.length);
+  element("site-list", HTMLUListElement).replaceChildren(...now.offHosts.map(offHost));
   while (!(await isRegistered(await settings()))) {
     await new Promise((resolve) => {
       setTimeout(resolve, 50);
@@ -141,11 +141,21 @@ function whenSwitched(id: string, how: (now: Settings, on: boolean) => Settings 
   });
 }
 
-whenSwitched("enabled", (now, enabled) => ({ ...now, enabled }));
-whenSwitched("moz-pay", (now, mozPay) => ({ ...now, mozPay }));
+whenSwitched("payments", (now, enabled) => ({ ...now, enabled }));
+whenSwitched("mozpay", (now, mozPay) => ({ ...now, mozPay }));
 whenSwitched("site", async (now, on) => {
   const host = await currentHost();
   return host === null ? now : withHost(now, host, on);
+});
+
+element("site-form", HTMLFormElement).addEventListener("submit", (event) => {
+  event.preventDefault();
+  const input = element("site-add", HTMLInputElement);
+  const host = typedHost(input.value);
+  element("site-error", HTMLParagraphElement).textContent = host === null ? "This is not the name of a host." : "";
+  if (host === null) return;
+  input.value = "";
+  void change((now) => withHost(now, host, false));
 });
 
 void showSwitches();

@@ -25,6 +25,17 @@ export function hostName(value: unknown): string | null {
   return /^(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])$/.test(value) ? value : null;
 }
 
+/** The host that a person typed, a whole address or in any spelling (`Bücher.example`), or null. */
+export function typedHost(typed: string): string | null {
+  const trimmed = typed.trim();
+  if (trimmed === "") return null;
+  try {
+    return hostName(new URL(trimmed.includes("://") ? trimmed : `https://${trimmed}`).hostname);
+  } catch {
+    return null;
+  }
+}
+
 /** Reads stored settings; what is not understood is as if it was never switched. */
 export function parseSettings(value: unknown): Settings {
   if (typeof value !== "object" || value === null) return DEFAULTS;
