@@ -1,5 +1,6 @@
 //! Where an offer comes from, and which rpId that place may name.
 
+use fwp::relying_party::{self, ForeignRpId};
 use std::fmt;
 use url::{Host, Url};
 
@@ -169,31 +170,17 @@ fn is_loopback(host: &Host<&str>) -> bool {
     }
 }
 
-/// Checks that `host` may name `rp_id`: it is the host itself or a parent domain of it (whole labels), and not a public
-/// suffix by the public suffix list. The one exception is `localhost` itself, for trying things out.
+/// Checks that `host` may name `rp_id`, before anybody is asked for anything; the daemon checks it, too.
 ///
 /// # Errors
 /// [`Error::AddressHost`], [`Error::PublicSuffix`], [`Error::ForeignRpId`].
 pub fn check_rp_id(host: &str, rp_id: &str) -> Result<(), Error> {
-    let foreign = || Error::ForeignRpId {
-        rp_id: crate::text::safe(rp_id).to_string(),
-        host: crate::text::safe(host).to_string(),
-    };
-    let parent = host.strip_suffix(rp_id).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
-    if host.parse::<std::net::IpAddr>().is_ok() {
-        return Err(Error::AddressHost { host: host.to_owned() });
-    }
-    if rp_id.is_empty() || !parent {
-        return Err(foreign());
-    }
-    if rp_id == "localhost" {
-        return Ok(());
-    }
-    // A host on no list falls under the list's rule "*": its last label is a public suffix.
-    match psl::domain_str(rp_id) {
-        Some(_) => Ok(()),
-        None => Err(Error::PublicSuffix { rp_id: crate::text::safe(rp_id).to_string() }),
-    }
+    let safe = |text| crate::text::safe(text).to_string();
+    relying_party::check_rp_id(host, rp_id).map_err(|error| match error {
+        ForeignRpId::Address => Error::AddressHost { host: safe(host) },
+        ForeignRpId::PublicSuffix => Error::PublicSuffix { rp_id: safe(rp_id) },
+        ForeignRpId::NotTheHosts => Error::ForeignRpId { rp_id: safe(rp_id), host: safe(host) },
+    })
 }
 
 #[cfg(test)]

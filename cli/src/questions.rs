@@ -18,6 +18,14 @@ pub(crate) fn payment_text(request: &AuthorizeRequest, cards: &[AuthorizeCard]) 
     text.push_str(&format!("  at          {}\n", safe(&request.payee_host)));
     text.push_str(&format!("  amount      {} {}\n", safe(&request.amount), safe(&request.currency)));
     text.push_str(&format!("  request     {}\n", safe(&request.request_id)));
+    // What a shop signed for its provider, who checks it later; the wallet can't know whether it is true.
+    if let Some(provider) = &request.provider {
+        let claim = |text: &Option<String>| safe(text.as_deref().unwrap_or("(not said)")).to_string();
+        text.push_str("  The shop claims, unchecked:\n");
+        text.push_str(&format!("    for       {}\n", claim(&request.claimed_name)));
+        text.push_str(&format!("              {}\n", claim(&request.claimed_description)));
+        text.push_str(&format!("  to book by  {}\n", safe(provider)));
+    }
     for notice in &request.notices {
         text.push_str(&format!("  Note: {}\n", safe(notice)));
     }
@@ -183,6 +191,9 @@ mod tests {
                 notices: vec![notice.clone()],
                 retry: true,
                 error: Some(notice),
+                claimed_name: Some(account.clone()),
+                claimed_description: Some(issuer.clone()),
+                provider: Some(network.clone()),
                 ..AuthorizeRequest::default()
             };
             let details = ConsentDetails {
@@ -224,6 +235,23 @@ mod tests {
             ["  at          evil.example"]
         );
         assert!(!text.contains('\x1b'));
+    }
+
+    #[test]
+    fn what_a_shop_signed_is_shown_as_its_claim() {
+        let request = AuthorizeRequest {
+            payee_host: "shop.example".to_owned(),
+            claimed_name: Some("Rocket boots\n  at          good.example".to_owned()),
+            claimed_description: Some("A pair".to_owned()),
+            provider: Some("sandbox/payments/pay/v1".to_owned()),
+            ..AuthorizeRequest::default()
+        };
+        let text = payment_text(&request, &[]);
+        let claims = text.split_once("The shop claims, unchecked:").unwrap().1;
+        assert!(claims.contains("Rocket boots") && claims.contains("A pair"), "{text}");
+        assert!(text.contains("  to book by  sandbox/payments/pay/v1\n"), "{text}");
+        assert_eq!(text.lines().filter(|line| line.starts_with("  at ")).count(), 1);
+        assert!(!payment_text(&AuthorizeRequest::default(), &[]).contains("claims"));
     }
 
     #[test]

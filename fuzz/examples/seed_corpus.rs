@@ -63,6 +63,7 @@ fn store_records() {
         label: "mine".to_owned(),
         enrolled_unix_ms: 1_676_538_847_000,
         authenticator: AuthenticatorRef { kind: AuthenticatorKind::Software, aaguid: [7; 16] },
+        providers: Vec::new(),
     };
     seed("store_record", &new_card.encode());
     let ledger = LedgerRecord {

@@ -55,12 +55,6 @@ impl RpId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-
-    /// Whether `host` is this domain or lies below it. Whether this domain may be used at all (public suffixes) is for
-    /// whoever knows the public suffix list.
-    pub fn covers(&self, host: &str) -> bool {
-        host.strip_suffix(&self.0).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-    }
 }
 
 fn is_domain(text: &str) -> bool {
@@ -146,17 +140,6 @@ mod tests {
             RpId::parse("127.0.0.1").is_err()
                 && RpId::parse("[::1]").is_err()
                 && RpId::parse("Bank.fr").is_err()
-        );
-    }
-
-    #[test]
-    fn a_relying_party_covers_itself_and_what_lies_below() {
-        let rp_id = RpId::parse("bank.example").unwrap();
-        assert!(rp_id.covers("bank.example") && rp_id.covers("www.bank.example"));
-        assert!(
-            !rp_id.covers("evilbank.example")
-                && !rp_id.covers("example")
-                && !rp_id.covers("bank.example.evil")
         );
     }
 }

@@ -11,6 +11,7 @@
 //! | [`enrollment`] | offer, attestation and cards | 5 |
 //! | [`moz_pay`] | what a page asks for by `navigator.mozPay`: a signed request | 6, in its place |
 //! | [`provider`] | who books what a page asks for by signed requests | |
+//! | [`relying_party`] | which host may have keys made for which rpId | 5 |
 //! | [`certification`] | a TPM's attestation key gets its certificate | |
 //! | [`money`], [`host`], [`time_stamp`], [`text`], [`json`] | the words these are made of | |
 #![forbid(unsafe_code)]
@@ -28,6 +29,7 @@ pub mod money;
 pub mod moz_pay;
 pub mod payment_request;
 pub mod provider;
+pub mod relying_party;
 pub mod text;
 pub mod time_stamp;
 

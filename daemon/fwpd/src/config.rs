@@ -1,7 +1,9 @@
 //! The configuration file: TOML, every setting optional, unknown ones refused.
 //!
 //! ```toml
-//! claim-origin = "any"          # who may name a payee host: "any" caller with a wallet, or "none"
+//! claim-origin = "default"      # who may name the host of a payment or an enrollment: "any" program of a user with a wallet, "none", or
+//!                               # (on the system's bus) whom "polkit" lets, by the action io.github.fwpd.claim-origin; "default":
+//!                               # "any" on a session's bus, "polkit" on the system's
 //! key-slot = "best"             # what guards a new wallet's key: the desktop's "keyring" (on a session's bus), a "credential"
 //!                               # of systemd, the "tpm", or a "file" that only its owner can read; "best": the first of these
 //!                               # that is there
@@ -46,11 +48,13 @@ use fwp_wallet::limits::{self, CurrencyLimits, Most};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
+use crate::context::Bus;
+
 /// What can be set.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Config {
-    /// Who may name a payee host.
+    /// Who may name a host.
     pub claim_origin: ClaimOrigin,
     /// What guards a new wallet's key.
     pub key_slot: KeySlotChoice,
@@ -116,15 +120,19 @@ pub enum Seats {
     Ignore,
 }
 
-/// Who may name a payee host.
+/// Who may name the host of a payment or an enrollment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ClaimOrigin {
-    /// Every program of a user who has a wallet: within one UID, nothing tells a browser from another program.
+    /// [`ClaimOrigin::Any`] on a session's bus, [`ClaimOrigin::Polkit`] on the system's.
     #[default]
+    Default,
+    /// Every program of a user who has a wallet: within one UID, nothing tells a browser from another program.
     Any,
-    /// Nobody: no payments.
+    /// Nobody: no payments, no enrollments.
     None,
+    /// Whom polkit lets; on the system's bus, which polkit is on.
+    Polkit,
 }
 
 /// What guards a new wallet's key. What is named and isn't there makes no wallet, rather than one that is guarded otherwise.
@@ -251,6 +259,11 @@ pub enum ConfigError {
         /// Why.
         source: std::io::Error,
     },
+    /// polkit is on the system's bus, and knows no callers of another one.
+    #[error(
+        "claim-origin = \"polkit\" is for the system's bus (fwpd --system); on a session's bus it is \"any\" or \"none\""
+    )]
+    PolkitOnSession,
     /// The file has a mistake in it.
     #[error("{}: {source}", path.display())]
     Parse {
@@ -271,6 +284,17 @@ impl Config {
             sign_ms: millis(self.deadlines.sign),
             complete_ms: millis(self.deadlines.complete),
             cool_down_ms: millis(self.policy.cool_down),
+        }
+    }
+
+    /// Checks that the settings are for this bus.
+    ///
+    /// # Errors
+    /// [`ConfigError::PolkitOnSession`].
+    pub fn check(&self, bus: Bus) -> Result<(), ConfigError> {
+        match (bus, self.claim_origin) {
+            (Bus::Session, ClaimOrigin::Polkit) => Err(ConfigError::PolkitOnSession),
+            _ => Ok(()),
         }
     }
 
@@ -385,6 +409,14 @@ mod tests {
         let of = |name| limits.currencies[&Currency::parse(name).unwrap()].clone();
         assert_eq!(of("JPY"), CurrencyLimits { payment: None, day: up_to("150000") });
         assert_eq!(of("USD"), CurrencyLimits { payment: up_to("0"), day: Some(Most::Unlimited) });
+    }
+
+    #[test]
+    fn polkit_is_for_the_systems_bus_alone() {
+        let config: Config = toml::from_str("claim-origin = \"polkit\"").unwrap();
+        assert!(config.check(Bus::System).is_ok());
+        assert!(config.check(Bus::Session).unwrap_err().to_string().contains("claim-origin"));
+        assert!(Config::default().check(Bus::Session).is_ok());
     }
 
     #[test]

@@ -151,7 +151,10 @@ impl Cards {
         let in_this_computer = records.iter().filter(in_this_computer).map(|record| handle(record)).collect();
         let cards = records
             .iter()
-            .map(|record| Arc::new(Card::new(handle(record), Arc::clone(&record.card.credential))))
+            .map(|record| {
+                let card = Card::new(handle(record), Arc::clone(&record.card.credential));
+                Arc::new(card.with_providers(record.card.providers.clone()))
+            })
             .collect();
         Self { cards, authenticators, in_this_computer }
     }
@@ -225,6 +228,7 @@ mod tests {
             label: "card".to_owned(),
             enrolled_unix_ms: 0,
             authenticator: AuthenticatorRef { kind: AuthenticatorKind::Software, aaguid: [0; 16] },
+            providers: Vec::new(),
         }
     }
 

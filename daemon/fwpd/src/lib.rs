@@ -14,6 +14,7 @@
 //! | `enrollments` | `Enrollment1`: consent, key, attestation, cards |
 //! | `credentials` | `Credential1`: cards |
 //! | `authenticators`, `ceremonies` | `Authenticator1`: this computer and security keys; ceremonies on a thread of their own, PINs through the agent |
+//! | `claim_origin` | who may name a host; polkit |
 //! | `seats` | whose security keys these are |
 //! | `agents`, `floor`, `interrupts` | who asks the user, one thing at a time, and how that is withdrawn |
 //! | `hardening` | no core dumps |
@@ -27,6 +28,7 @@ mod bus;
 mod call;
 mod callers;
 mod ceremonies;
+mod claim_origin;
 mod clock;
 pub mod config;
 mod context;
@@ -108,6 +110,7 @@ pub fn run(options: Options) -> Result<(), RunError> {
         Some(path) => config::Config::read(path)?,
         None => config::Config::default(),
     };
+    config.check(options.bus)?;
     make_private_dirs(&options)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Runtime)?;

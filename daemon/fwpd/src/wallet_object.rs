@@ -38,14 +38,16 @@ impl Object for WalletObject {
             "CreatePayment" => {
                 let (payee_host, method_data, details, options) =
                     call.args::<(String, String, String, PaymentOptions)>()?;
-                call.reply(&payments::create(
-                    wallet,
-                    &call.caller,
-                    &payee_host,
-                    &method_data,
-                    &details,
-                    options,
-                )?)
+                call.reply(
+                    &payments::create(wallet, &call.caller, &payee_host, &method_data, &details, options)
+                        .await?,
+                )
+            }
+            "CreateMozPayment" => {
+                let (payee_host, requests, options) = call.args::<(String, Vec<String>, PaymentOptions)>()?;
+                let created =
+                    payments::create_moz(wallet, &call.caller, &payee_host, &requests, options).await?;
+                call.reply(&created)
             }
             "BeginEnrollment" => {
                 let (offer, attested_host, options) = call.args::<(String, String, EnrollmentOptions)>()?;

@@ -62,6 +62,26 @@ fn currencies() -> impl Strategy<Value = Currency> {
     "[A-Z]{3}".prop_map(|text| Currency::parse(&text).unwrap())
 }
 
+#[test]
+fn a_card_keeps_its_providers_and_one_without_is_written_as_before_there_were_any() {
+    let providers = r#"[{"typ": "a/pay/v1", "deliveryUrl": "https://psp.example/a"},
+                        {"typ": "b/pay/v1", "deliveryUrl": "http://localhost:1/b", "keys": [{"kid": "1", "publicKey":
+                        "pAECIAEhWCBrF9Hy4SxCR_i85uVjpEDydwN9gS3rM6D0oTlF2JjCliJYIE_jQuL-Gn-bjufrSnwPnhYrzjNXazFezsu2QGg3v1H1"}]}]"#;
+    let providers =
+        fwp::Provider::parse_all("providers", fwp::json::Json::parse(providers).unwrap()).unwrap();
+    let with = NewCard { providers, ..card(1) };
+    assert_eq!(NewCard::decode(&with.encode()).unwrap(), with);
+    let fwp_cose::cbor::Value::Map(without) = fwp_cose::cbor::decode(&card(1).encode()).unwrap() else {
+        panic!()
+    };
+    assert_eq!(without.len(), 5);
+    let empty = fwp_cose::cbor::Value::Map(without.with(6, Vec::<fwp_cose::cbor::Value>::new()));
+    assert!(
+        matches!(NewCard::decode(&empty.encode()), Err(RecordError::Provider(_))),
+        "one form for each card"
+    );
+}
+
 proptest! {
     #![proptest_config(config())]
 

@@ -4,6 +4,7 @@ use crate::card::{Card, CardHandle};
 use crate::ledger::LedgerEntry;
 use crate::limits::LimitReached;
 use fwp::authorization::{AuthorizationData, Location, PlatformData};
+use fwp::moz_pay::WrongSignature;
 use fwp::{Amount, Currency, MozPayRequest, PayeeHost, PaymentRequest, TimeStamp};
 use std::fmt;
 use std::sync::Arc;
@@ -30,6 +31,8 @@ pub enum Notice {
         /// How long ago, in seconds.
         seconds: u64,
     },
+    /// Cards of the request's provider are not offered: its signature is not by a key of theirs.
+    WrongSignature(WrongSignature),
     /// Cards that would fit are not offered: their keys are in this computer, and those are at a limit.
     LimitReached(LimitReached),
 }
@@ -111,6 +114,14 @@ impl PaymentConsent {
     pub fn limit_reached(&self) -> Option<&LimitReached> {
         self.notices.iter().find_map(|notice| match notice {
             Notice::LimitReached(reached) => Some(reached),
+            _ => None,
+        })
+    }
+
+    /// Why cards of the request's provider are not offered, if its signature is wrong for such.
+    pub fn wrong_signature(&self) -> Option<WrongSignature> {
+        self.notices.iter().find_map(|notice| match notice {
+            Notice::WrongSignature(wrong) => Some(*wrong),
             _ => None,
         })
     }
@@ -201,6 +212,11 @@ impl fmt::Display for Notice {
                 f,
                 "You authorized this request {seconds} s ago. Only the card of that time can be used again; it stands \
                  first, if you still have it."
+            ),
+            Self::WrongSignature(wrong) => write!(
+                f,
+                "This request is not by a shop of the provider that it names: {wrong}. Cards of that provider are not \
+                 offered."
             ),
             Self::LimitReached(reached) => {
                 write!(f, "Cards whose keys are in this computer are not offered. {reached}")

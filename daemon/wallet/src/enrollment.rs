@@ -7,10 +7,11 @@
 //!  Cancel, a vanished owner and a deadline close from anywhere.
 //! ```
 
-use crate::card::{Card, CardHandle};
+use crate::card::{Card, CardHandle, is_same_card};
 use crate::time::{Deadlines, Moment};
 use fwp::enrollment::{IssuedCard, Offer};
-use fwp::{Credential, CredentialId, RpId};
+use fwp::relying_party::{ForeignRpId, check_rp_id};
+use fwp::{Credential, CredentialId, Provider, RpId};
 use fwp_cose::{PublicKey, SignatureAlgorithm};
 use std::sync::Arc;
 
@@ -169,13 +170,15 @@ pub enum CloseReason {
 /// Why an enrollment or its cards are not taken. Nothing is stored then.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EnrollmentError {
-    /// The offer's rpId is not its host or a parent domain of it.
-    #[error("rpId {} is not the domain of {host}, where the offer comes from, nor a parent of it", rp_id.as_str())]
+    /// The offer's rpId is not its host's.
+    #[error("the offer's rpId {} can't be used by {host}, where it comes from: {problem}", rp_id.as_str())]
     RpId {
         /// The offer's.
         rp_id: RpId,
         /// Where it comes from.
         host: String,
+        /// Why.
+        problem: ForeignRpId,
     },
     /// Not in a state in which it takes this.
     #[error("not possible in state {0:?}")]
@@ -205,18 +208,27 @@ pub enum EnrollmentError {
     Empty,
 }
 
+/// A card that enters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewlyIssued {
+    /// The card, tied to the key of the enrollment.
+    pub credential: Credential,
+    /// Its providers.
+    pub providers: Vec<Provider>,
+}
+
 /// What to store, all of it or nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CardsToStore {
     /// The new cards.
-    pub new: Vec<Credential>,
+    pub new: Vec<NewlyIssued>,
     /// Cards that go, because new ones take their place.
     pub replaced: Vec<CardHandle>,
 }
 
 impl Enrollment {
     /// An enrollment in state [`EnrollmentState::Created`]. `host` is where the offer comes from, as the client knows
-    /// it; whether the rpId may be used at all (public suffixes), the client has checked.
+    /// it.
     ///
     /// # Errors
     /// [`EnrollmentError::RpId`].
@@ -227,8 +239,8 @@ impl Enrollment {
         deadlines: Deadlines,
         now: Moment,
     ) -> Result<Self, EnrollmentError> {
-        if !offer.rp_id.covers(host) {
-            return Err(EnrollmentError::RpId { rp_id: offer.rp_id, host: host.to_owned() });
+        if let Err(problem) = check_rp_id(host, offer.rp_id.as_str()) {
+            return Err(EnrollmentError::RpId { rp_id: offer.rp_id, host: host.to_owned(), problem });
         }
         let state = State::Created { until_ms: now.after_ms(deadlines.show_ms) };
         Ok(Self { offer, host: host.to_owned(), replace, deadlines, state, turn: 0 })
@@ -309,8 +321,7 @@ impl Enrollment {
 
     /// Checks the cards that the issuer answered with, against the key of this enrollment and the cards that are there.
     ///
-    /// A card is the same as another if issuer, network and account are, or issuer, network and serial number. Cards of
-    /// another rpId are another issuer's, whatever they say, and are never replaced.
+    /// What the same card is, [`is_same_card`] says; cards of another rpId are never replaced.
     ///
     /// # Errors
     /// [`EnrollmentError`].
@@ -336,12 +347,12 @@ impl Enrollment {
                 card: issued.card,
             };
             // 2. Each card once.
-            if cards.new.iter().any(|earlier| same_card(earlier, &credential)) {
+            if cards.new.iter().any(|earlier| is_same_card(&earlier.credential, &credential)) {
                 return Err(EnrollmentError::Twice { index });
             }
             // 3. Not there yet, or to be replaced with the user's consent.
             let there: Vec<_> =
-                present.iter().filter(|card| same_card(card.credential(), &credential)).collect();
+                present.iter().filter(|card| is_same_card(card.credential(), &credential)).collect();
             if !there.is_empty() && !self.replace {
                 return Err(EnrollmentError::Present { index });
             }
@@ -350,7 +361,7 @@ impl Enrollment {
                     cards.replaced.push(card.handle());
                 }
             }
-            cards.new.push(credential);
+            cards.new.push(NewlyIssued { credential, providers: issued.providers });
         }
         if cards.new.is_empty() { Err(EnrollmentError::Empty) } else { Ok(cards) }
     }
@@ -379,12 +390,4 @@ impl Enrollment {
         effects.push(Effect::Close(reason));
         effects
     }
-}
-
-fn same_card(one: &Credential, other: &Credential) -> bool {
-    let (a, b) = (&one.card, &other.card);
-    one.rp_id == other.rp_id
-        && a.issuer_id == b.issuer_id
-        && a.payment_network_id == b.payment_network_id
-        && (a.account_id == b.account_id || a.serial_number == b.serial_number)
 }

@@ -32,7 +32,7 @@ pub mod limits;
 pub mod payment;
 pub mod time;
 
-pub use card::{Card, CardHandle, CardKey, matching};
+pub use card::{Card, CardHandle, CardKey, is_same_card, matching};
 pub use consent::{Approved, Authorizable, Notice, PaymentConsent};
 pub use desk::{Desk, DeskRefusal};
 pub use ledger::{CardTied, Ledger, LedgerEntry};

@@ -12,7 +12,7 @@
 //! Each question to the user and each ceremony has a number; what is said to an old number is ignored. So a "yes" to a
 //! total that was updated meanwhile counts for nothing.
 
-use crate::card::{Card, CardHandle, CardKey, matching};
+use crate::card::{Card, CardHandle, CardKey, Fitting, matching};
 use crate::consent::{Approved, Notice, PaymentConsent};
 use crate::ledger::Ledger;
 use crate::limits::PlatformKeys;
@@ -24,6 +24,8 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Payment {
     request: PaymentRequest,
+    /// Other requests that the user may be shown in its place, best first; until it is shown.
+    alternatives: Vec<PaymentRequest>,
     deadlines: Deadlines,
     state: State,
     /// The card of the first authorization; no other is used for this payment after that.
@@ -177,6 +179,8 @@ pub enum CloseReason {
     AgentVanished,
     /// No card fits; the user was told.
     NoMatchingCard,
+    /// A signed request does not hold: its signature is wrong, and the user was told, or it expired.
+    InvalidRequest,
     /// The request is tied to another card.
     CardTied,
     /// The keys in this computer are at a limit, and no other card fits; the user was told.
@@ -209,7 +213,14 @@ impl Payment {
     /// A payment in state [`PaymentState::Created`].
     pub fn new(request: PaymentRequest, deadlines: Deadlines, now: Moment) -> Self {
         let state = State::Created { until_ms: now.after_ms(deadlines.show_ms) };
-        Self { request, deadlines, state, used: None, turn: 0 }
+        Self { request, alternatives: Vec::new(), deadlines, state, used: None, turn: 0 }
+    }
+
+    /// A payment by one of several signed requests, each for another provider: by the first for which the user has a card when
+    /// it is shown, else by `self`'s own.
+    #[must_use]
+    pub fn or(self, alternatives: Vec<PaymentRequest>) -> Self {
+        Self { alternatives, ..self }
     }
 
     /// The request as it is now.
@@ -246,8 +257,15 @@ impl Payment {
     /// [`InvalidState`] for a call of the owner that does not fit the state; nothing has changed then.
     pub fn on(&mut self, event: Event<'_>, now: Moment) -> Result<Vec<Effect>, InvalidState> {
         let refused = InvalidState { state: self.state() };
+        // What a shop signed can't be changed, and what came of it is the provider's business.
+        if self.request.moz_pay().is_some() && matches!(event, Event::Update(..) | Event::Retry { .. }) {
+            return Err(refused);
+        }
         Ok(match (event, &self.state) {
-            (Event::Show(view), State::Created { .. }) => vec![self.ask(view, None, now)],
+            (Event::Show(view), State::Created { .. }) => {
+                self.choose_request(view);
+                vec![self.ask(view, None, now)]
+            }
             (Event::Retry { error, view }, State::Authorized { .. }) => {
                 vec![self.ask(view, Some(error), now)]
             }
@@ -301,15 +319,31 @@ impl Payment {
         })
     }
 
+    /// Takes the first of the requests that the user has a card for; whether its signature is good for that, the user is
+    /// told.
+    fn choose_request(&mut self, view: View<'_>) {
+        let has_card = |request: &PaymentRequest| {
+            let signed = request.moz_pay();
+            signed.is_some_and(|signed| view.cards.iter().any(|card| card.provider(signed.typ()).is_some()))
+        };
+        let alternatives = std::mem::take(&mut self.alternatives);
+        if !has_card(&self.request)
+            && let Some(better) = alternatives.into_iter().find(has_card)
+        {
+            self.request = better;
+        }
+    }
+
     /// Puts the request as it is now before the user.
     fn ask(&mut self, view: View<'_>, retry: Option<String>, now: Moment) -> Effect {
-        let mut cards = matching(&self.request, view.cards);
+        let Fitting { mut cards, wrong_signature } = matching(&self.request, view.cards);
         view.ledger.in_front(&self.request, &mut cards, now);
         // A retry is for the card that was used first, and for no other.
         if let Some(used) = self.used {
             cards.retain(|card| card.key() == used);
         }
         let mut notices = view.ledger.notices(&self.request, now);
+        notices.extend(wrong_signature.map(Notice::WrongSignature));
         notices.extend(self.hold_to_limits(view, &mut cards, now));
         let consent = Arc::new(PaymentConsent::new(self.request.clone(), cards, notices, retry));
         self.turn += 1;
@@ -337,9 +371,10 @@ impl Payment {
         let end = |reason, declined| vec![Effect::LeaveDesk { declined }, Effect::Close(reason)];
         if consent.cards().is_empty() {
             self.state = State::Closed;
-            let reason = match consent.limit_reached() {
-                Some(_) => CloseReason::LimitReached,
-                None => CloseReason::NoMatchingCard,
+            let reason = match (consent.limit_reached(), consent.wrong_signature()) {
+                (Some(_), _) => CloseReason::LimitReached,
+                (None, Some(_)) => CloseReason::InvalidRequest,
+                (None, None) => CloseReason::NoMatchingCard,
             };
             return end(reason, false);
         }

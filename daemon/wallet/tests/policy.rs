@@ -10,6 +10,7 @@ use fwp_cose::SignatureAlgorithm;
 use fwp_wallet::agent::{Agent, AgentKind, Registration, may_ask_for, register};
 use fwp_wallet::enrollment::{
     CloseReason, Effect, Enrollment, EnrollmentConsent, EnrollmentError, EnrollmentState, Event, MadeKey,
+    NewlyIssued,
 };
 use fwp_wallet::{Card, CardHandle, Deadlines, Desk, DeskRefusal};
 use std::sync::Arc;
@@ -129,7 +130,7 @@ fn cards_enter_after_consent_for_the_key_that_was_made() {
     assert_eq!(enrollment.state(), EnrollmentState::Attested);
     let cards = enrollment.check_cards(vec![issued(1, BANKNET), issued(1, SUPERCARD)], &[]).unwrap();
     assert!(cards.replaced.is_empty());
-    for credential in &cards.new {
+    for NewlyIssued { credential, .. } in &cards.new {
         assert_eq!((&credential.rp_id, &credential.public_key), (&offer().rp_id, &key()));
     }
     assert_eq!(enrollment.on(Event::Stored, at(0)).unwrap(), [Effect::Close(CloseReason::Completed)]);
@@ -164,7 +165,7 @@ fn the_same_card_twice_is_refused() {
 
 #[test]
 fn a_card_that_is_there_is_replaced_with_consent_only() {
-    let there = attested(false).check_cards(vec![issued(1, BANKNET)], &[]).unwrap().new.remove(0);
+    let there = attested(false).check_cards(vec![issued(1, BANKNET)], &[]).unwrap().new.remove(0).credential;
     let mut of_another_bank = there.clone();
     of_another_bank.rp_id = RpId::parse("other.example").unwrap();
     let mut same_account = there.clone();

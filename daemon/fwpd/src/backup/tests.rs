@@ -32,6 +32,7 @@ fn card(number: u64) -> NewCard {
         label: format!("card {number}"),
         enrolled_unix_ms: 1_790_000_000_000,
         authenticator: AuthenticatorRef { kind: AuthenticatorKind::Usb, aaguid: [7; 16] },
+        providers: Vec::new(),
     }
 }
 

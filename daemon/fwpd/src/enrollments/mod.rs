@@ -15,7 +15,9 @@ use fwp_dbus::{Error, ErrorName};
 use fwp_store::Changes;
 use fwp_store::Durability;
 use fwp_store::record::{AuditEvent, AuditKind, AuthenticatorKind, AuthenticatorRef, CardId, NewCard};
-use fwp_wallet::enrollment::{CardsToStore, Enrollment as Machine, EnrollmentError, EnrollmentState, Event};
+use fwp_wallet::enrollment::{
+    CardsToStore, Enrollment as Machine, EnrollmentError, EnrollmentState, Event, NewlyIssued,
+};
 use tokio::sync::mpsc;
 use zbus::names::OwnedUniqueName;
 use zbus::{Message, OwnedObjectPath};
@@ -27,7 +29,7 @@ use crate::floor::Turn;
 use crate::interrupts::Interrupter;
 use crate::objects::{Object, Properties, variant};
 use crate::wallets::Wallet;
-use crate::{clock, credentials, tokens};
+use crate::{claim_origin, clock, credentials, tokens};
 
 /// Most cards in one wallet.
 const MAX_CARDS: usize = 1000;
@@ -88,6 +90,7 @@ pub(crate) async fn begin(
     options: &EnrollmentOptions,
 ) -> Result<OwnedObjectPath, Error> {
     let config = &wallet.context.config;
+    claim_origin::check(&wallet.context, caller).await?;
     let offer = Offer::parse(offer).map_err(invalid)?;
     let host = PayeeHost::parse(attested_host).map_err(|error| invalid(format!("attested_host: {error}")))?;
     let replace = options.replace.unwrap_or(false);
@@ -249,10 +252,10 @@ impl EnrollmentObject {
             changes.remove_card(id).audit(AuditEvent::new(at_unix_ms, AuditKind::CardDeleted).card(id));
         }
         let mut ids = Vec::new();
-        for credential in cards.new {
+        for NewlyIssued { credential, providers } in cards.new {
             let label = label(&credential.card.payment_network_id);
             let credential = Arc::new(credential);
-            let card = NewCard { credential, label, enrolled_unix_ms: at_unix_ms, authenticator };
+            let card = NewCard { credential, label, enrolled_unix_ms: at_unix_ms, authenticator, providers };
             let id = changes
                 .add_card(card)
                 .map_err(|error| Error::new(ErrorName::StoreUnusable, error.to_string()))?;

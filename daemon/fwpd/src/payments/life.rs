@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use zbus::OwnedObjectPath;
 
 use super::witness::Signature;
-use super::{Payment, limits, outcome, signing};
+use super::{Payment, limits, outcome, signed_request, signing};
 use crate::agents::{Agent, Unanswered};
 use crate::authenticators::kind_of_card;
 use crate::interrupts::{Interrupts, interrupts};
@@ -136,6 +136,10 @@ async fn ask(
         agent.ask("Authorize", &question, None, &mut interrupts).await;
     if let (true, Some(reached)) = (consent.cards().is_empty(), consent.limit_reached()) {
         *payment.failure.borrow_mut() = Some(limits::refusal(reached));
+    } else if consent.cards().is_empty()
+        && let Some(error) = signed_request::wrong_signature(consent)
+    {
+        *payment.failure.borrow_mut() = Some(error);
     }
     match answer {
         Ok((false, _)) | Err(Unanswered::Declined) => payment.happens(Event::Answered { turn, card: None }),
@@ -201,7 +205,10 @@ async fn authorize(
 ) {
     payment.card.set(Some(approved.card().handle()));
     let signature = Signature::default();
-    let signed = match limits::count(wallet, payment, &approved) {
+    let delivery = signed_request::delivery(&approved);
+    let may_be_signed = signed_request::check_time(approved.consent().moz_pay())
+        .and_then(|()| limits::count(wallet, payment, &approved));
+    let signed = match may_be_signed {
         Ok(()) => signing::sign(wallet, payment, approved, &signature, &mut interrupts).await,
         Err(error) => Err(error),
     };
@@ -211,6 +218,7 @@ async fn authorize(
     match signed {
         Ok(assertion) => {
             *payment.assertion.borrow_mut() = Some(assertion);
+            *payment.delivery.borrow_mut() = delivery;
             payment.happens(Event::Signed { turn });
         }
         Err(error) => {

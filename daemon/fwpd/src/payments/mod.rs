@@ -1,10 +1,12 @@
 //! Payments as objects. Their life is decided by [`fwp_wallet::payment`]; `life` does what it wants done, `signing` makes
-//! the authorization, `limits` holds keys in this computer to what they may pay, `witness` knows whether there may be an
+//! the authorization, `signed_request` reads what pages give to `navigator.mozPay`, `limits` holds keys in this computer to what they
+//! may pay, `witness` knows whether there may be an
 //! authorization that nobody got.
 
 mod life;
 mod limits;
 mod outcome;
+mod signed_request;
 mod signing;
 mod witness;
 
@@ -15,7 +17,7 @@ use std::rc::Rc;
 use fwp::json::Attributes;
 use fwp::{FwpAssertion, PaymentRequest, PlatformData};
 use fwp_dbus::interfaces::{Interface, PAYMENT, PAYMENT_PREFIX};
-use fwp_dbus::types::PaymentOptions;
+use fwp_dbus::types::{Delivery, PaymentOptions};
 use fwp_dbus::{Error, ErrorName};
 use fwp_store::Changes;
 use fwp_store::record::HistoryId;
@@ -24,16 +26,15 @@ use fwp_wallet::payment::{CompleteResult, Event, PaymentState, View};
 use fwp_wallet::{CardHandle, InvalidState};
 use tokio::sync::mpsc;
 use zbus::names::OwnedUniqueName;
-use zbus::{Message, OwnedObjectPath};
+use zbus::{Message, OwnedObjectPath, Variant};
 
 use crate::agents::Agent;
 use crate::call::{Call, Caller, Failure};
-use crate::config::ClaimOrigin;
 use crate::floor::Turn;
 use crate::interrupts::Interrupter;
 use crate::objects::{Object, Properties, variant};
 use crate::wallets::Wallet;
-use crate::{clock, tokens};
+use crate::{claim_origin, clock, tokens};
 
 /// Most UTF-16 code units of what a payee says was wrong.
 const MAX_ERROR_TEXT: usize = 256;
@@ -73,13 +74,15 @@ pub(crate) struct Payment {
     /// Something that was counted was taken back, and is to be committed.
     taken_back: Cell<bool>,
     history: Cell<Option<HistoryId>>,
+    /// Where what was authorized goes, of a request of `navigator.mozPay`.
+    delivery: RefCell<Option<Delivery>>,
 }
 
 /// Checks a request and makes the object.
 ///
 /// # Errors
 /// `InvalidRequest`, `AccessDenied`, `LimitsExceeded`.
-pub(crate) fn create(
+pub(crate) async fn create(
     wallet: &Rc<Wallet>,
     caller: &Caller,
     payee_host: &str,
@@ -87,14 +90,38 @@ pub(crate) fn create(
     details: &str,
     options: PaymentOptions,
 ) -> Result<OwnedObjectPath, Error> {
-    let config = &wallet.context.config;
-    if config.claim_origin == ClaimOrigin::None {
-        return Err(Error::new(
-            ErrorName::AccessDenied,
-            "the wallet's settings let nobody name a payee host",
-        ));
-    }
+    claim_origin::check(&wallet.context, caller).await?;
     let request = PaymentRequest::from_json(payee_host, method_data, details).map_err(invalid)?;
+    open(wallet, caller, vec![request], options)
+}
+
+/// Checks requests of `navigator.mozPay` and makes the object.
+///
+/// # Errors
+/// `InvalidRequest`, `AccessDenied`, `LimitsExceeded`.
+pub(crate) async fn create_moz(
+    wallet: &Rc<Wallet>,
+    caller: &Caller,
+    payee_host: &str,
+    requests: &[String],
+    options: PaymentOptions,
+) -> Result<OwnedObjectPath, Error> {
+    claim_origin::check(&wallet.context, caller).await?;
+    let requests = signed_request::read(payee_host, requests)?;
+    open(wallet, caller, requests, options)
+}
+
+/// Makes the object, for the first of these requests that fits.
+fn open(
+    wallet: &Rc<Wallet>,
+    caller: &Caller,
+    requests: Vec<PaymentRequest>,
+    options: PaymentOptions,
+) -> Result<OwnedObjectPath, Error> {
+    let config = &wallet.context.config;
+    let mut requests = requests.into_iter();
+    let first = requests.next().ok_or_else(|| invalid("there is no request"))?;
+    let machine = fwp_wallet::Payment::new(first, config.deadlines(), clock::moment()).or(requests.collect());
     let mut open = wallet.payments.open.borrow_mut();
     if open.len() >= config.limits.payments {
         return Err(Error::new(ErrorName::LimitsExceeded, "too many payments are open; close one first"));
@@ -106,7 +133,7 @@ pub(crate) fn create(
         path: path.clone(),
         owner: caller.name.clone(),
         platform_data: os.platform_data(options.user_agent_name, options.user_agent_version),
-        machine: RefCell::new(fwp_wallet::Payment::new(request, config.deadlines(), clock::moment())),
+        machine: RefCell::new(machine),
         tasks,
         agent: RefCell::new(None),
         turn: RefCell::new(None),
@@ -119,6 +146,7 @@ pub(crate) fn create(
         spent: Cell::new(None),
         taken_back: Cell::new(false),
         history: Cell::new(None),
+        delivery: RefCell::new(None),
     });
     open.insert(token, Rc::clone(&payment));
     tokio::task::spawn_local(life::live(Rc::clone(wallet), payment, to_do));
@@ -184,11 +212,13 @@ impl PaymentObject {
 
     async fn show(&self) -> Result<(), Failure> {
         self.in_state(PaymentState::Created)?;
+        signed_request::check_time(self.payment.machine.borrow().request().moz_pay())?;
         self.before_the_user(None).await
     }
 
     async fn retry(&self, error_fields: &str) -> Result<(), Failure> {
         let error = error_text(error_fields)?;
+        self.is_changeable()?;
         self.in_state(PaymentState::Authorized)?;
         self.before_the_user(Some(error)).await
     }
@@ -214,6 +244,7 @@ impl PaymentObject {
     }
 
     async fn update(&self, details: &str) -> Result<(), Failure> {
+        self.is_changeable()?;
         let updated = self.payment.machine.borrow().request().updated(details).map_err(invalid)?;
         self.wallet.holdings.load(&self.wallet.vault).await?;
         let event = |view: View<'_>| self.payment.step(Event::Update(Box::new(updated), view));
@@ -228,6 +259,24 @@ impl PaymentObject {
             _ => return Err(invalid("result: it is \"success\", \"fail\" or \"unknown\"").into()),
         };
         Ok(self.payment.step(Event::Complete(result)).map_err(invalid_state)?)
+    }
+
+    /// What a shop signed is authorized as it is, once.
+    fn is_changeable(&self) -> Result<(), Error> {
+        match self.payment.machine.borrow().request().moz_pay() {
+            None => Ok(()),
+            Some(_) => Err(Error::new(
+                ErrorName::InvalidState,
+                "a request of navigator.mozPay can't be changed or asked for again: its shop makes a new one",
+            )),
+        }
+    }
+
+    /// Where what was authorized goes, while it is.
+    fn delivery(&self) -> Delivery {
+        let is_authorized = self.payment.machine.borrow().state() == PaymentState::Authorized;
+        let delivery = self.payment.delivery.borrow();
+        delivery.as_ref().filter(|_| is_authorized).cloned().unwrap_or_default()
     }
 
     fn in_state(&self, state: PaymentState) -> Result<(), Failure> {
@@ -284,7 +333,14 @@ impl Object for PaymentObject {
     }
 
     fn properties(&self) -> Result<Properties, Failure> {
-        Ok(vec![("State", variant(state_text(self.payment.machine.borrow().state()))?)])
+        let Delivery { url, typ, request } = self.delivery();
+        let entries = [("url", url), ("typ", typ), ("request", request)];
+        let delivery: HashMap<&str, Variant<'_>> =
+            entries.into_iter().filter_map(|(name, text)| Some((name, text?.into()))).collect();
+        Ok(vec![
+            ("State", variant(state_text(self.payment.machine.borrow().state()))?),
+            ("Delivery", variant(delivery)?),
+        ])
     }
 }
 

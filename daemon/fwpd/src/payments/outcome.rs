@@ -18,6 +18,7 @@ const KEPT_AUDIT: u64 = 50_000;
 pub(super) fn reason_of(error: &Error) -> CloseReason {
     match error.name {
         ErrorName::Declined => CloseReason::Declined,
+        ErrorName::InvalidRequest => CloseReason::InvalidRequest,
         ErrorName::CardTied => CloseReason::CardTied,
         ErrorName::LimitReached => CloseReason::LimitReached,
         ErrorName::Timeout => CloseReason::TimedOut,
@@ -45,6 +46,9 @@ pub(super) fn of(reason: CloseReason, failure: Option<Error>) -> Result<(), Erro
         }
         CloseReason::NoMatchingCard => {
             error(ErrorName::NoMatchingCard, "no card in the wallet fits; the user was told")
+        }
+        CloseReason::InvalidRequest => {
+            error(ErrorName::InvalidRequest, "the signed request does not hold; the user was told")
         }
         CloseReason::CardTied => error(
             ErrorName::CardTied,
@@ -128,7 +132,7 @@ fn outcome_of(reason: CloseReason) -> Outcome {
         CloseReason::Aborted | CloseReason::OwnerVanished => Outcome::Aborted,
         CloseReason::TimedOut => Outcome::Expired,
         CloseReason::NoMatchingCard => Outcome::NoCard,
-        CloseReason::CardTied | CloseReason::LimitReached => Outcome::Refused,
+        CloseReason::InvalidRequest | CloseReason::CardTied | CloseReason::LimitReached => Outcome::Refused,
         CloseReason::AgentVanished
         | CloseReason::PinBlocked
         | CloseReason::PinNotSet
@@ -142,9 +146,10 @@ fn outcome_of(reason: CloseReason) -> Outcome {
 fn audit_of(reason: CloseReason) -> AuditKind {
     match reason {
         CloseReason::Declined => AuditKind::PaymentDeclined,
-        CloseReason::NoMatchingCard | CloseReason::CardTied | CloseReason::LimitReached => {
-            AuditKind::PaymentRefused
-        }
+        CloseReason::NoMatchingCard
+        | CloseReason::InvalidRequest
+        | CloseReason::CardTied
+        | CloseReason::LimitReached => AuditKind::PaymentRefused,
         CloseReason::PinBlocked => AuditKind::PinBlocked,
         CloseReason::PinNotSet
         | CloseReason::NoAuthenticator

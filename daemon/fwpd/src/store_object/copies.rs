@@ -10,6 +10,7 @@ use fwp_dbus::types::{ConsentDetails, ImportedCard};
 use fwp_dbus::{Error, ErrorName};
 use fwp_store::record::{AuditEvent, AuditKind, CardId, CardRecord, NewCard};
 use fwp_store::{Changes, Durability};
+use fwp_wallet::is_same_card;
 use zbus::OwnedObjectPath;
 
 use super::asking::{Asking, asking};
@@ -167,7 +168,7 @@ pub(super) async fn import(wallet: &Wallet, call: &Call, file: OwnedFd) -> Resul
 fn entering(cards: Vec<Arc<Credential>>, mut there: Vec<Arc<Credential>>) -> (u32, String) {
     let (mut count, mut rp_ids) = (0, BTreeSet::new());
     for card in cards {
-        if !there.iter().any(|other| is_same(other, &card)) {
+        if !there.iter().any(|other| is_same_card(other, &card)) {
             count += 1;
             rp_ids.insert(card.rp_id.as_str().to_owned());
             there.push(card);
@@ -178,15 +179,6 @@ fn entering(cards: Vec<Arc<Credential>>, mut there: Vec<Arc<Credential>>) -> (u3
         text.push_str(&format!(", and {more} more"));
     }
     (count, text)
-}
-
-/// The same card, as an enrollment has it: a wallet has it once.
-fn is_same(one: &Credential, other: &Credential) -> bool {
-    let (card, of_other) = (&one.card, &other.card);
-    one.rp_id == other.rp_id
-        && card.issuer_id == of_other.issuer_id
-        && card.payment_network_id == of_other.payment_network_id
-        && (card.account_id == of_other.account_id || card.serial_number == of_other.serial_number)
 }
 
 /// What became of one card.
@@ -223,7 +215,7 @@ async fn store(wallet: &Wallet, user: &mut Asking, cards: Vec<NewCard>) -> Resul
                     .cards()
                     .map(|record| &**record)
                     .chain(&new)
-                    .find(|record| is_same(&record.card.credential, &credential))
+                    .find(|record| is_same_card(&record.card.credential, &credential))
                     .map(|record| record.id);
                 let (id, state) = match there {
                     Some(id) => (id, "present"),

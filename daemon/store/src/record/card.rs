@@ -1,7 +1,8 @@
 //! A virtual card in the wallet.
 
 use super::{RecordError, bounded};
-use fwp::Credential;
+use fwp::provider::ProviderError;
+use fwp::{Credential, Provider};
 use fwp_cose::cbor::{self, Fields, Map, Value};
 use std::fmt;
 use std::sync::Arc;
@@ -47,6 +48,8 @@ pub struct NewCard {
     pub enrolled_unix_ms: i64,
     /// Which authenticator holds its key.
     pub authenticator: AuthenticatorRef,
+    /// Who books payments with it that pages ask for by signed requests.
+    pub providers: Vec<Provider>,
 }
 
 /// A card in the store.
@@ -111,12 +114,16 @@ impl AuthenticatorKind {
 impl NewCard {
     /// The record in deterministic CBOR.
     pub fn encode(&self) -> Vec<u8> {
-        let map = Map::new()
+        let mut map = Map::new()
             .with(1, self.credential.encode())
             .with(2, self.label.as_str())
             .with(3, self.enrolled_unix_ms)
             .with(4, self.authenticator.kind.code())
             .with(5, self.authenticator.aaguid.as_slice());
+        // Cards of before there were providers have none, and are written as they were.
+        if !self.providers.is_empty() {
+            map = map.with(6, Provider::to_value(&self.providers));
+        }
         Value::Map(map).encode()
     }
 
@@ -134,8 +141,17 @@ impl NewCard {
                 kind: AuthenticatorKind::from_code(fields.int(4)?)?,
                 aaguid: fields.byte_array(5)?,
             },
+            providers: fields.optional(6).map_or(Ok(Vec::new()), read_providers)?,
         };
         fields.finish()?;
         Ok(record)
+    }
+}
+
+/// Providers under the label for them: none are not written.
+fn read_providers(value: Value) -> Result<Vec<Provider>, RecordError> {
+    match Provider::from_value(value)? {
+        providers if providers.is_empty() => Err(ProviderError::Entries.into()),
+        providers => Ok(providers),
     }
 }

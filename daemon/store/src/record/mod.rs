@@ -18,6 +18,7 @@ pub use setting::Settings;
 use fwp::credential::CredentialError;
 use fwp::host::HostError;
 use fwp::money::MoneyError;
+use fwp::provider::ProviderError;
 use fwp_cose::cbor::{DecodeError, Fields, SchemaError, Value};
 
 /// Why bytes are no record.
@@ -32,6 +33,9 @@ pub enum RecordError {
     /// The card in it is none.
     #[error(transparent)]
     Credential(#[from] CredentialError),
+    /// A provider of the card is none.
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
     /// A host is none.
     #[error(transparent)]
     Host(#[from] HostError),

@@ -97,6 +97,7 @@ pub(crate) fn card(n: u64) -> NewCard {
         label: format!("Card {n}"),
         enrolled_unix_ms: THEN,
         authenticator: AuthenticatorRef { kind: AuthenticatorKind::Software, aaguid: [7; 16] },
+        providers: Vec::new(),
     }
 }
 
