@@ -179,9 +179,10 @@ struct Numbered {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct HelloParams {
+struct HelloParams<'a> {
     protocol: u32,
-    browser: Browser,
+    #[serde(borrow)]
+    browser: &'a RawValue,
 }
 
 #[derive(Deserialize)]
@@ -277,6 +278,9 @@ impl Request {
     /// # Errors
     /// [`Unreadable`].
     pub fn parse(message: &[u8]) -> Result<(RequestId, Self), Unreadable> {
+        if !message.trim_ascii_start().starts_with(b"{") {
+            return Err(Unreadable { id: None, failure: Failure::invalid_message(NO_OBJECT) });
+        }
         let envelope: Envelope<'_> = serde_json::from_slice(message).map_err(|error| Unreadable {
             id: serde_json::from_slice(message).ok().map(|numbered: Numbered| numbered.id),
             failure: Failure::invalid_message(error),
@@ -296,7 +300,7 @@ impl Request {
                         "the extension speaks version {protocol} of the protocol, this host {PROTOCOL}; update the older one"
                     )));
                 }
-                Self::Hello(browser)
+                Self::Hello(read(browser)?)
             }
             "canMakePayment" => {
                 let OriginParams { origin } = read(params)?;
@@ -363,10 +367,12 @@ impl Request {
     }
 }
 
+const NO_OBJECT: &str = "a message, its params and a browser are objects";
+
 fn read<'a, T: Deserialize<'a>>(params: &'a RawValue) -> Result<T, Failure> {
     // The derived readers take an array, too, for an object; the protocol does not.
     if !params.get().starts_with('{') {
-        return Err(Failure::invalid_message("params must be an object"));
+        return Err(Failure::invalid_message(NO_OBJECT));
     }
     serde_json::from_str(params.get())
         .map_err(|error| Failure::invalid_message(format_args!("params: {error}")))

@@ -67,7 +67,7 @@ fn each_parameter_is_needed_and_of_its_type_and_no_other_may_stand_there() {
             let mut without = sample.clone();
             without["params"].as_object_mut().unwrap().remove(name);
             assert_eq!(parsed(&without).is_ok(), optional.contains(&name.as_str()), "{without}");
-            for wrong in [json!(null), json!(1), json!([1]), json!({"a": 1}), json!("\0")] {
+            for wrong in [json!(null), json!(9), json!([1]), json!({"a": 1}), json!("\0")] {
                 if wrong.is_null() && optional.contains(&name.as_str()) {
                     continue;
                 }
@@ -130,6 +130,8 @@ fn a_browser_has_a_short_name_and_version_and_speaks_this_protocol() {
         parsed(&request("hello", json!({"protocol": protocol, "browser": {"name": name, "version": "1"}})))
     };
     assert!(hello(json!(1), "Firefox").is_ok());
+    let array = json!({"protocol": 1, "browser": ["Firefox", "153.0"]});
+    assert!(parsed(&request("hello", array)).is_err());
     assert!(hello(json!(2), "Firefox").unwrap_err().message.contains("update the older one"));
     for name in ["", "a\nb", "\u{202e}xof", &"x".repeat(65)] {
         assert!(hello(json!(1), name).is_err(), "{name:?}");
@@ -155,6 +157,8 @@ fn the_number_of_a_broken_request_is_known_where_it_can_be() {
         "[]",
         "null",
         "7",
+        "[7]",
+        r#"[7, "status", {}]"#,
         r#"{"id": 0, "method": "status", "params": {}}"#,
         r#"{"id": -1, "method": "status", "params": {}}"#,
         r#"{"id": 1.5, "method": "status", "params": {}}"#,
