@@ -1,6 +1,6 @@
 // Chromium, by playwright-core. What must not grant a user activation goes around it, through the DevTools protocol.
 
-import { mkdirSync, readlinkSync } from "node:fs";
+import { existsSync, mkdirSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 
 import { chromium } from "playwright-core";
@@ -32,17 +32,18 @@ export class Chromium {
 
   /**
    * @param {import("../lib/world.mjs").World} world
-   * @param {{extension?: string | null}} options the unpacked extension's folder
+   * @param {{extension?: string | null, profile?: string}} options the unpacked extension's folder; the profile's name
    */
-  static async start(world, { extension }) {
+  static async start(world, { extension, profile = "chromium" }) {
     const browser = new Chromium();
-    browser.profile = world.path("chromium");
-    mkdirSync(browser.profile);
+    browser.profile = world.path(profile);
+    mkdirSync(browser.profile, { recursive: true });
+    // One for all profiles of the home.
     const database = join(world.home, ".pki", "nssdb");
-    mkdirSync(database, { recursive: true });
-    await trust(world.tls.ca, database).catch((error) => {
-      if (!String(error).includes("already")) throw error;
-    });
+    if (!existsSync(database)) {
+      mkdirSync(database, { recursive: true });
+      await trust(world.tls.ca, database);
+    }
     const names = [...HOSTS, UNTRUSTED].filter((host) => host !== "localhost");
     const args = [...quiet, `--host-resolver-rules=${names.map((host) => `MAP ${host} 127.0.0.1`).join(",")}`];
     // Root has no user namespace to sandbox in.

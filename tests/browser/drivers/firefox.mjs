@@ -62,19 +62,19 @@ export class Firefox {
 
   /**
    * @param {import("../lib/world.mjs").World} world
-   * @param {{extension?: string | null}} options the unpacked extension's folder
+   * @param {{extension?: string | null, profile?: string}} options the unpacked extension's folder; the profile's name
    */
-  static async start(world, { extension }) {
+  static async start(world, { extension, profile = "firefox" }) {
     const browser = new Firefox();
-    browser.profile = world.path("firefox");
-    mkdirSync(browser.profile);
+    browser.profile = world.path(profile);
+    mkdirSync(browser.profile, { recursive: true });
     const lines = Object.entries(preferences).map(([name, value]) => `user_pref(${JSON.stringify(name)}, ${JSON.stringify(value)});`);
     writeFileSync(join(browser.profile, "user.js"), `${lines.join("\n")}\n`);
     await trust(world.tls.ca, browser.profile);
     await browser.#except(world);
     browser.#processes = world.processes;
-    const args = ["-headless", "-no-remote", "--remote-debugging-port=0", "--profile", browser.profile, "about:blank"];
-    browser.#running = world.processes.start("firefox", PROGRAM, args, { env: { ...world.env, MOZ_HEADLESS: "1" } });
+    const args = ["-headless", "-no-remote", "--remote-debugging-port=0", "--remote-allow-system-access", "--profile", browser.profile, "about:blank"];
+    browser.#running = world.processes.start(profile, PROGRAM, args, { env: { ...world.env, MOZ_HEADLESS: "1" } });
     const url = await until("Firefox", async () => {
       const said = await readFile(browser.#running.log, "utf8");
       return /WebDriver BiDi listening on (ws:\S+)/.exec(said)?.[1];

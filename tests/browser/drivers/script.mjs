@@ -29,6 +29,7 @@ export function outcome(text) {
  */
 export function putBehindButton(what, args) {
   return `(() => {
+    window.ended = undefined;
     window.outcome = new Promise((resolve) => {
       window.onGo = () => {
         window.onGo = undefined;

@@ -136,10 +136,12 @@ fn seen(prompt: &Prompt) -> Value {
 /// A variant of D-Bus is serialised with its signature beside it; here only the value counts.
 fn without_signatures(value: Value) -> Value {
     match value {
-        Value::Object(mut object) => match object.remove("zvariant::Value::Value") {
-            Some(inner) => without_signatures(inner),
-            None => object.into_iter().map(|(name, value)| (name, without_signatures(value))).collect(),
-        },
+        Value::Object(mut object) if object.len() == 2 && object.contains_key("signature") => {
+            object.remove("value").map_or(Value::Null, without_signatures)
+        }
+        Value::Object(object) => {
+            object.into_iter().map(|(name, value)| (name, without_signatures(value))).collect()
+        }
         Value::Array(items) => items.into_iter().map(without_signatures).collect(),
         value => value,
     }

@@ -1,0 +1,42 @@
+// What cases share. Functions named `page...` run in the page: they know nothing but their arguments and the page's `method` and
+// `details` (see lib/pages.mjs).
+
+let last = 0;
+
+/** An order's number that no other case has: the wallet remembers them. */
+export const nextOrder = () => `order-${process.pid}-${(last += 1)}`;
+
+/** Pays and completes; gives the attributes of `response.details`. */
+export async function pagePay(id, network) {
+  const request = new PaymentRequest([method(network)], details(id));
+  const response = await request.show();
+  await response.complete("success");
+  return Object.keys(response.details).sort();
+}
+
+/** Shows, and keeps the request for later. */
+export async function pageShow(id) {
+  window.request = new PaymentRequest([method()], details(id));
+  const response = await window.request.show();
+  return response.methodName;
+}
+
+/** Pays in this tab, and checks that it works: the way to show that something else left nothing broken. */
+export async function paysIn(stage, tab) {
+  stage.person.begin("yes");
+  await tab.act(pagePay, nextOrder());
+  stage.assert.deepEqual(await tab.ended(), { value: ["issuerId", "paymentNetworkId", "userAuthorization"] });
+}
+
+/** That it ended with this DOMException (or TypeError); `says` is looked for in its message. */
+export async function endsWith(stage, tab, name, says = /./) {
+  const { value, error } = await tab.ended();
+  stage.assert.equal(error?.name, name, `not ${name}: ${JSON.stringify({ value, error })}`);
+  stage.assert.equal(error.is, name === "TypeError" ? "TypeError" : "DOMException");
+  stage.assert.match(error.message, says);
+}
+
+/** That the person saw nothing at all. */
+export function nothingSeen(stage) {
+  stage.assert.deepEqual(stage.person.seen, []);
+}
