@@ -14,11 +14,11 @@ use zbus::Connection;
 use crate::bus::PrivateBus;
 use crate::{PATIENCE, soon};
 
-/// Settings in which no test has to wait for a pause or a keyring.
-pub const QUICK: &str = "[policy]\ncool-down = 0\n";
+/// Settings in which no test has to wait for a pause or a keyring, nor needs polkit on a system's bus.
+pub const QUICK: &str = "claim-origin = \"any\"\n[policy]\ncool-down = 0\n";
 
 /// As [`QUICK`], for more payments than keys in this computer may make.
-pub const MANY_PAYMENTS: &str = "[policy]\ncool-down = 0\n\
+pub const MANY_PAYMENTS: &str = "claim-origin = \"any\"\n[policy]\ncool-down = 0\n\
     [platform-keys]\nday = \"unlimited\"\npayments-per-hour = \"unlimited\"\n";
 
 /// The daemon, killed when it is dropped.
@@ -144,7 +144,8 @@ impl Drop for Fwpd {
     fn drop(&mut self) {
         if let Some(process) = &mut self.process {
             if std::thread::panicking() {
-                let (ended, log) = (process.try_wait(), std::fs::read_to_string(self.state.path().join("log")));
+                let (ended, log) =
+                    (process.try_wait(), std::fs::read_to_string(self.state.path().join("log")));
                 eprintln!("fwpd when the test failed: {ended:?}\n{}", log.unwrap_or_default());
             }
             // It may be gone already.
