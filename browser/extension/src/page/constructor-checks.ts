@@ -2,7 +2,7 @@
 // bridge and no window. The comments number its steps. Limits in size are Chromium's, which pages rely on.
 import type { CurrencyAmount, DetailsInit, DetailsUpdate, Item, MethodData, Modifier } from "./dictionaries";
 import { rangeError, typeError } from "./errors";
-import { PAYMENT_METHOD, checkFwpData, checkFwpDetails, checkFwpId, checkMessage, quote } from "./fwp-checks";
+import { PAYMENT_METHOD, checkFwpData, checkFwpDetails, checkFwpId, checkSent, quote } from "./fwp-checks";
 import {
   type List,
   MapClass,
@@ -73,9 +73,8 @@ export function checkRequest(
     return { id, ours, methodData: "", details: "" };
   }
   checkFwpDetails(details);
-  const text = `{"id":${quote(id)},"total":${total}}`;
-  checkMessage(serializedMethodData, text);
-  return { id, ours, methodData: serializedMethodData, details: text };
+  checkSent(serializedMethodData);
+  return { id, ours, methodData: serializedMethodData, details: `{"id":${quote(id)},"total":${total}}` };
 }
 
 /**

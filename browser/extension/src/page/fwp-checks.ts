@@ -35,10 +35,11 @@ const MAX_OPTIONS_DEPTH = 64;
 const MAX_DATA_DEPTH = 100;
 /** Most bytes of one network's options as CBOR. */
 const MAX_OPTIONS_BYTES = 1 << 18;
-/** Most bytes of the data as JSON: what the wallet takes, less room for what goes around it. */
-const MAX_DATA_BYTES = (1 << 20) - (1 << 14);
-/** Most bytes of a request on its way to the wallet, JSON within JSON, less room for what goes around it. */
-const MAX_MESSAGE_BYTES = (1 << 21) - (1 << 14);
+/**
+ * Most bytes of methodData as JSON. The wallet takes 1 MiB, and a message to it 2 MiB, in which this JSON within JSON may
+ * take twice its size: the rest is room for what goes around it.
+ */
+const MAX_METHOD_DATA_BYTES = (1 << 20) - (1 << 14);
 /** Largest magnitude of a number in networkOptions. */
 const MAX_NUMBER = 2 ** 53;
 
@@ -47,10 +48,10 @@ export function quote(text: string): string {
   return jsonStringify(text) as string;
 }
 
-/** Whether the texts fit into one message to the wallet. */
-export function checkMessage(methodData: string, details: string): void {
-  if (utf8Length(quote(methodData)) + utf8Length(quote(details)) > MAX_MESSAGE_BYTES) {
-    throw typeError("methodData and details are too large");
+/** Whether methodData, as it is sent, fits into one message to the wallet. */
+export function checkSent(methodData: string): void {
+  if (utf8Length(methodData) > MAX_METHOD_DATA_BYTES) {
+    throw typeError(`methodData has more than ${MAX_METHOD_DATA_BYTES} bytes`);
   }
 }
 
@@ -83,9 +84,6 @@ export function checkFwpData(text: string | undefined, what: string): void {
   // 1. A data attribute is there and is a JSON object.
   if (text === undefined) {
     throw typeError(`${what} is missing: ${PAYMENT_METHOD} requires it`);
-  }
-  if (utf8Length(text) > MAX_DATA_BYTES) {
-    throw typeError(`${what} has more than ${MAX_DATA_BYTES} bytes`);
   }
   const data = jsonParse(text);
   if (!isJsonObject(data)) {
@@ -248,7 +246,7 @@ function checkWellFormed(text: string, what: string): void {
 }
 
 /** Bytes of a text as UTF-8. */
-export function utf8Length(text: string): number {
+function utf8Length(text: string): number {
   let bytes = text.length;
   for (let i = 0; i < text.length; i++) {
     const code = charCodeAt(text, i);

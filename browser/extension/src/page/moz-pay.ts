@@ -4,7 +4,7 @@
 // by a DOMRequest: "success" with `result` once the provider has booked, else "error" with `error`.
 /* eslint-disable @typescript-eslint/no-extraneous-class -- members are defined as Web IDL has them, by defineMembers */
 import { failureOf } from "./bridge";
-import { type Failure, exceptionFor, hostReason, typeError, walletReason } from "./errors";
+import { type Failure, hostReason, typeError, walletReason } from "./errors";
 import { EventHandlers } from "./event-handlers";
 import { quote } from "./fwp-checks";
 import { accessor, checkArgumentCount, getter, shape } from "./interfaces";
@@ -146,15 +146,19 @@ function mozPayError(failure: Failure): MozPayError {
       return { name: "USER_CANCELLED", message };
     case "InvalidRequest":
       return { name: "INVALID_REQUEST", message };
-    case "NoAgent":
-      return { name: "UNAVAILABLE", message };
+    case "AccessDenied":
+    case "NoMatchingCard":
+    case "CardTied":
+    case "LimitReached":
+    case "PinBlocked":
+    case "PinNotSet":
+    case "CoolDown":
+    case "Busy":
+    case "AuthenticatorFailed":
+      return { name: "REFUSED", message };
   }
   const reason = hostReason(failure.name);
-  if (reason === "Refused" || reason === "Showing" || walletReason(failure.name) !== "") {
-    const exception = exceptionFor(failure);
-    return { name: exception.name === "OperationError" ? "UNAVAILABLE" : "REFUSED", message };
-  }
-  return { name: "UNAVAILABLE", message };
+  return { name: reason === "Refused" || reason === "Showing" ? "REFUSED" : "UNAVAILABLE", message };
 }
 
 /** Internal slots of one DOMRequest. */

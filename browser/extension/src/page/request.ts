@@ -147,7 +147,7 @@ export class RequestSlots {
   /** Section 14.1, retry(), from step 7 on: the response has done the checks that are its own. */
   retry(errorFields: string): void {
     this.#state = "interactive";
-    this.#send("retry", [["errorFields", errorFields]], (failure) => {
+    this.#send("retry", ["errorFields", errorFields], (failure) => {
       const exception = exceptionFor(failure);
       // The wallet did not like errorFields: the payment is where it was, and the page can mend them.
       if (failure.name === "io.github.fwpd.Error.InvalidRequest") {
@@ -188,11 +188,11 @@ export class RequestSlots {
         return;
       }
       if (update !== undefined) {
-        this.#send("update", [["details", update]], (failure) => {
+        this.#send("update", ["details", quote(update)], (failure) => {
           this.#abandon(exceptionFor(failure));
         });
       }
-      this.#send("show", [], (failure) => {
+      this.#send("show", null, (failure) => {
         // The background ended the payment with its refusal.
         this.#release();
         this.#failed(failure);
@@ -335,20 +335,23 @@ export class RequestSlots {
 
   /** Tells the wallet that the payment is not wanted; `closed` follows, which ends it here if it hasn't ended. */
   #sendAbort(): void {
-    this.#send("abort", [], (failure) => {
+    this.#send("abort", null, (failure) => {
       // The wallet is gone, or the payment is: either way there is nothing left to wait for.
       this.#failed(failure);
     });
   }
 
   /** Sends a request about this payment, if the wallet has it yet. */
-  #send(method: "show" | "abort" | "update" | "retry", more: Params, fail: (failure: Failure) => void): void {
+  #send(
+    method: "show" | "abort" | "update" | "retry",
+    more: Params[number] | null,
+    fail: (failure: Failure) => void,
+  ): void {
     if (this.#payment === null) {
       return;
     }
-    const first = ["payment", quote(this.#payment)] as const;
-    const second = more[0];
+    const payment = ["payment", quote(this.#payment)] as const;
     const nothing = (): void => undefined;
-    this.shared.bridge.request(method, second === undefined ? [first] : [first, second], nothing, fail);
+    this.shared.bridge.request(method, more === null ? [payment] : [payment, more], nothing, fail);
   }
 }
