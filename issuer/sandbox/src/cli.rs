@@ -63,6 +63,12 @@ pub enum Command {
         /// `fwpctl authenticators certify tpm URL/bank/tpm-ca`.
         #[arg(long, value_name = "FILE")]
         tpm_roots: Option<PathBuf>,
+        /// Milliseconds until a notice to a shop (mozPay) that is not confirmed is sent again; doubled for each try after.
+        #[arg(long, value_name = "MS", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+        notice_retry: u32,
+        /// Have the Space Shop fail the first N notices, to see them come again.
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        shop_fails_notices: u32,
         /// Print the ready line as JSON.
         #[arg(long)]
         json: bool,
@@ -100,6 +106,18 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Have the shop give the money of an order back that was paid by mozPay; it is marked refunded when the PSP's notice has come.
+    Refund {
+        /// Where the sandbox is.
+        #[command(flatten)]
+        at: At,
+        /// Which payment.
+        #[command(flatten)]
+        what: Refund,
+        /// Print the answer as JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Verify payments: a JSON line in, a JSON line out, no memory.
     ///
     /// A line has `id`, `issuerRequest` (JSON) or `issuerRequestText`, `issuerKeys` (keyId, publicKey and cosePrivate, CBOR
@@ -119,6 +137,18 @@ pub enum Command {
         #[arg(long)]
         dir: PathBuf,
     },
+}
+
+/// Which payment is to be given back.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub struct Refund {
+    /// Number of the order.
+    #[arg(long)]
+    pub order: Option<String>,
+    /// The provider's transaction ID.
+    #[arg(long)]
+    pub transaction: Option<String>,
 }
 
 /// Where the sandbox is.

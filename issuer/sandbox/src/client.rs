@@ -1,4 +1,4 @@
-//! `fwp-sandbox order`, `checkout` and `redeliver`: what the shop's page would do, from a terminal.
+//! `fwp-sandbox order`, `checkout`, `redeliver` and `refund`: what the shop's page would do, from a terminal.
 
 use crate::error::SandboxError;
 use crate::http::{self, Answered};
@@ -66,6 +66,33 @@ pub fn checkout(url: &str, order: &str, assertion: &str) -> Result<Checkout, San
 /// [`SandboxError::Unreachable`], [`SandboxError::Answer`].
 pub fn redeliver(url: &str, order: &str) -> Result<Checkout, SandboxError> {
     settle(&order_url(url, order, "redelivery"), "")
+}
+
+/// Has the shop give the money of an order back. Returns what it answers.
+///
+/// # Errors
+/// [`SandboxError::Unreachable`], [`SandboxError::Answer`].
+pub fn refund_order(url: &str, order: &str) -> Result<Answered, SandboxError> {
+    http::post(&order_url(url, order, "refund"), &[], "")
+}
+
+/// The same, by the provider's transaction ID.
+///
+/// # Errors
+/// [`SandboxError::Unreachable`], [`SandboxError::Answer`].
+pub fn refund_transaction(url: &str, transaction: &str) -> Result<Answered, SandboxError> {
+    let body = serde_json::json!({ "transactionID": transaction }).to_string();
+    http::post(&format!("{}/shop/refunds", url.trim_end_matches('/')), &[], &body)
+}
+
+/// What came of a refund, in a line for people.
+pub fn refund_line(answered: &Answered) -> String {
+    let text = |name: &str| answered.body.get(name).and_then(Value::as_str).unwrap_or_default();
+    let line = match answered.status {
+        200 => format!("psp: the money of {} is given back; the shop gets a notice", text("transactionID")),
+        _ => format!("refused ({}): {}", text("error"), text("message")),
+    };
+    printable(&line)
 }
 
 fn order_url(url: &str, order: &str, action: &str) -> String {

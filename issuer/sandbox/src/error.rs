@@ -83,6 +83,12 @@ pub enum SandboxError {
         /// What is wrong with it.
         why: String,
     },
+    /// A JWT can't be signed.
+    #[error("a JWT can't be signed: {0}")]
+    Jwt(#[from] jsonwebtoken::errors::Error),
+    /// The provider's key pair can't be made or used.
+    #[error("the provider's key pair can't be made or used")]
+    ProviderKey,
     /// Another party does not answer.
     #[error("{url} can't be reached: {why}; is `fwp-sandbox serve` running there?")]
     Unreachable {

@@ -22,6 +22,9 @@ const MAX_QUOTED: usize = 300;
 /// The host, of the merchant's registered ones, that the page came from on which the user authorized.
 pub const PAYEE_HOST: &str = "fwp-payee-host";
 
+/// The merchant's signed request that the user must have authorized as networkOptions: the PSP was given it as a provider.
+pub const PROVIDER_REQUEST: &str = "fwp-provider-request";
+
 /// Who is connected, and how.
 #[derive(Clone, Copy, Debug)]
 pub struct Client {
@@ -77,6 +80,22 @@ pub fn post(url: &str, headers: &[(&str, &str)], body: &str) -> Result<Answered,
         request = request.header(*name, *value);
     }
     read_answer(url, request.send(body))
+}
+
+/// Sends the form `body` to `url`, calling it by the name `host`, and reads the status and the text of the answer, at most
+/// 4 KiB. Blocks.
+///
+/// # Errors
+/// [`SandboxError::Unreachable`].
+pub fn post_form(url: &str, host: &str, body: &str) -> Result<(u16, String), SandboxError> {
+    let unreachable =
+        |error: ureq::Error| SandboxError::Unreachable { url: url.to_owned(), why: error.to_string() };
+    let request =
+        agent().post(url).header("content-type", "application/x-www-form-urlencoded").header("host", host);
+    let mut answer = request.send(body).map_err(unreachable)?;
+    let status = answer.status().as_u16();
+    let text = answer.body_mut().with_config().limit(4096).read_to_string().map_err(unreachable)?;
+    Ok((status, text))
 }
 
 /// Asks for `url` and reads the JSON answer, whatever its status is. Blocks.

@@ -6,7 +6,8 @@
 //! | [`merchants`] | who is registered at the PSP |
 //! | [`shop`] | a shop: pages, orders, PSPRequest |
 //! | [`moon`] | the one that cheats |
-//! | [`psp`] | checks of the merchants' requests, IssuerRequest |
+//! | [`psp`] | checks of the merchants' requests, IssuerRequest; the provider of mozPay |
+//! | [`moz_pay`] | mozPay's JWTs |
 //! | [`bank`] | keys, books, cards, enrollment, payments, the staff's pages |
 //! | [`ca`] | the bank's certification authority for TPMs' attestation keys |
 //! | [`serve`], [`tls`], [`http`], [`page`] | the server around them |
@@ -27,6 +28,7 @@ pub mod guard;
 pub mod http;
 pub mod merchants;
 pub mod moon;
+pub mod moz_pay;
 pub mod page;
 pub mod psp;
 pub mod record;

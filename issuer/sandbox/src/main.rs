@@ -40,12 +40,23 @@ fn run(command: Command) -> Result<ExitCode, SandboxError> {
             record,
             attestation_roots,
             tpm_roots,
+            notice_retry: notice_retry_ms,
+            shop_fails_notices,
             json,
         } => {
             // One without the others is wrong usage, which clap has told.
             let https = https.zip(tls_cert.zip(tls_key));
             let https = https.map(|(listen, (certificate, key))| HttpsSettings { listen, certificate, key });
-            serve(&Settings { listen, https, dir, record, attestation_roots, tpm_roots }, json)
+            let settings = Settings {
+                https,
+                record,
+                attestation_roots,
+                tpm_roots,
+                notice_retry_ms,
+                shop_fails_notices,
+                ..Settings::new(listen, dir)
+            };
+            serve(&settings, json)
         }
         Command::Order { at, amount } => {
             let ordered = client::order(&at.url, Some(&amount))?;
@@ -62,6 +73,17 @@ fn run(command: Command) -> Result<ExitCode, SandboxError> {
             report(&client::checkout(&at.url, &order, &assertion)?, json)
         }
         Command::Redeliver { at, order, json } => report(&client::redeliver(&at.url, &order)?, json),
+        Command::Refund { at, what, json } => {
+            let answer = match (&what.order, &what.transaction) {
+                (Some(order), _) => client::refund_order(&at.url, order)?,
+                (None, transaction) => {
+                    client::refund_transaction(&at.url, transaction.as_deref().unwrap_or_default())?
+                }
+            };
+            let text = if json { answer.body.to_string() } else { client::refund_line(&answer) };
+            writeln!(io::stdout(), "{text}")?;
+            Ok(if answer.status == 200 { ExitCode::SUCCESS } else { ExitCode::from(3) })
+        }
         Command::Verify { keys } => {
             let keys = keys.as_deref().map(KeyFile::read_file).transpose()?;
             let keys = keys.map(|keys| keys.issuer_keys).unwrap_or_default();

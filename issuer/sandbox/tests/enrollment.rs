@@ -236,7 +236,7 @@ fn books_from_before_it_was_noted_who_vouched_are_kept() {
     let Fixture { _dir: dir, bank, .. } = fixture;
     drop(bank);
     let books = rusqlite::Connection::open(dir.path().join("bank.sqlite")).unwrap();
-    books.execute_batch("DROP TABLE attested_keys; PRAGMA user_version = 1").unwrap();
+    books.execute_batch("DROP TABLE attested_keys; DROP TABLE refunds; PRAGMA user_version = 1").unwrap();
     drop(books);
     let cards = Bank::open(dir.path(), None).unwrap().books.issued(10).unwrap();
     assert_eq!(cards.iter().map(|card| card.key).collect::<Vec<_>>(), [None, None]);

@@ -3,91 +3,13 @@
 
 mod common;
 
+use common::FidoKey;
+use common::server::Sandbox;
 use common::tpm::{TpmKey, certify};
-use common::{Card, FidoKey, cards};
-use fwp::PaymentRequest;
-use fwp::enrollment::{IssuedCard, Offer};
+use fwp::enrollment::Offer;
 use fwp_sandbox::client::{self, Outcome};
 use fwp_sandbox::http::{self, now_ms};
 use fwp_sandbox::serve::{Server, Settings};
-use std::path::{Path, PathBuf};
-use std::thread::JoinHandle;
-
-/// A running sandbox.
-struct Sandbox {
-    url: String,
-    stop: Option<tokio::sync::oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Sandbox {
-    fn start(dir: &Path) -> Self {
-        Self::start_with_roots(dir, None)
-    }
-
-    fn start_with_roots(dir: &Path, attestation_roots: Option<PathBuf>) -> Self {
-        Self::start_with(dir, attestation_roots, None)
-    }
-
-    fn start_with(dir: &Path, attestation_roots: Option<PathBuf>, tpm_roots: Option<PathBuf>) -> Self {
-        let settings = Settings {
-            listen: "127.0.0.1:0".parse().unwrap(),
-            https: None,
-            dir: dir.join("sandbox"),
-            record: Some(dir.join("record.jsonl")),
-            attestation_roots,
-            tpm_roots,
-        };
-        let (ready, url) = std::sync::mpsc::channel();
-        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let thread = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async {
-                let server = Server::start(&settings).await.unwrap();
-                ready.send(server.base_url().to_owned()).unwrap();
-                server
-                    .run(async {
-                        let _ = stopped.await;
-                    })
-                    .await
-                    .unwrap();
-            });
-        });
-        Self { url: url.recv().unwrap(), stop: Some(stop), thread: Some(thread) }
-    }
-
-    fn enroll(&self, key: fn(u8) -> FidoKey, seed: u8) -> Vec<Card> {
-        let offer = http::get(&format!("{}/bank/offer", self.url)).unwrap();
-        let offer = Offer::parse(&offer.body.to_string()).unwrap();
-        let attestation = key(seed).attest(&offer, &[seed; 20]).to_json().to_string();
-        let answer = http::post(offer.attestation_url.as_deref().unwrap(), &[], &attestation).unwrap();
-        assert_eq!(answer.status, 200, "{}", answer.body);
-        cards(key, seed, IssuedCard::parse_all(&answer.body.to_string()).unwrap())
-    }
-
-    fn order(&self) -> (String, PaymentRequest) {
-        let ordered = client::order(&self.url, None).unwrap();
-        let request = &ordered.request;
-        let parsed = PaymentRequest::from_json(
-            request["payeeHost"].as_str().unwrap(),
-            &request["methodData"].to_string(),
-            &request["details"].to_string(),
-        );
-        (ordered.order, parsed.unwrap())
-    }
-
-    fn page(&self, path: &str) -> String {
-        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-        agent.get(format!("{}{path}", self.url)).call().unwrap().body_mut().read_to_string().unwrap()
-    }
-}
-
-impl Drop for Sandbox {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        self.thread.take().unwrap().join().unwrap();
-    }
-}
 
 #[test]
 fn the_space_shop_order_is_booked_and_its_replay_refused() {
@@ -310,14 +232,7 @@ fn the_record_verifies_with_the_exported_keys() {
 #[test]
 fn only_loopback_is_listened_on() {
     let dir = tempfile::tempdir().unwrap();
-    let settings = Settings {
-        listen: "0.0.0.0:0".parse().unwrap(),
-        https: None,
-        dir: dir.path().join("sandbox"),
-        record: None,
-        attestation_roots: None,
-        tpm_roots: None,
-    };
+    let settings = Settings::new("0.0.0.0:0".parse().unwrap(), dir.path().join("sandbox"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let refused = runtime.block_on(Server::start(&settings)).unwrap_err().to_string();
     assert!(refused.contains("not on loopback"), "{refused}");

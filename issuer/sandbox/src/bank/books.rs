@@ -15,7 +15,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Version of the schema, in `PRAGMA user_version`.
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 
 const SCHEMA: &str = "
 CREATE TABLE accounts (id TEXT PRIMARY KEY, holder TEXT NOT NULL, currency TEXT NOT NULL, cents INTEGER NOT NULL) STRICT;
@@ -40,6 +40,11 @@ CREATE TABLE deliveries (
 /// What version 2 has on top.
 const SCHEMA_2: &str = "
 CREATE TABLE attested_keys (public_key_sha256 BLOB PRIMARY KEY, aaguid BLOB NOT NULL, voucher TEXT NOT NULL) STRICT;
+";
+
+/// What version 3 has on top.
+const SCHEMA_3: &str = "
+CREATE TABLE refunds (booking INTEGER PRIMARY KEY REFERENCES bookings (number), at_ms INTEGER NOT NULL) STRICT;
 ";
 
 /// The books. Several may be open on one file, also in several processes.
@@ -73,8 +78,13 @@ impl BankBooks {
             0 => {
                 transaction.execute_batch(SCHEMA)?;
                 transaction.execute_batch(SCHEMA_2)?;
+                transaction.execute_batch(SCHEMA_3)?;
             }
-            1 => transaction.execute_batch(SCHEMA_2)?,
+            1 => {
+                transaction.execute_batch(SCHEMA_2)?;
+                transaction.execute_batch(SCHEMA_3)?;
+            }
+            2 => transaction.execute_batch(SCHEMA_3)?,
             SCHEMA_VERSION => {}
             found => return Err(SandboxError::NewerBooks { found, known: SCHEMA_VERSION }),
         }
@@ -119,6 +129,29 @@ impl BankBooks {
     /// [`SandboxError::Books`].
     pub fn booking_count(&self) -> Result<i64, SandboxError> {
         Ok(self.connection().query_row("SELECT count(*) FROM bookings", [], |row| row.get(0))?)
+    }
+
+    /// Gives the money of a booking back to its account, once. Whether there is such a booking of `merchant`.
+    ///
+    /// # Errors
+    /// [`SandboxError::Books`].
+    pub fn refund(&self, booked_as: &str, merchant: &str, now_ms: i64) -> Result<bool, SandboxError> {
+        let number = booked_as.strip_prefix("B-").and_then(|number| number.parse::<i64>().ok());
+        let Some(number) = number.filter(|number| reference(*number) == booked_as) else { return Ok(false) };
+        let mut connection = self.connection();
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let sql = "SELECT account_id, cents FROM bookings WHERE number = ?1 AND merchant = ?2";
+        let booking: Option<(String, i64)> = transaction
+            .query_row(sql, params![number, merchant], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        let Some((account_id, cents)) = booking else { return Ok(false) };
+        let sql = "INSERT INTO refunds VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+        if transaction.execute(sql, params![number, now_ms])? == 1 {
+            let sql = "UPDATE accounts SET cents = cents + ?2 WHERE id = ?1";
+            transaction.execute(sql, params![account_id, cents])?;
+        }
+        transaction.commit()?;
+        Ok(true)
     }
 
     /// Notes a delivery and what became of it, for the bank's own eyes. Returns its number.

@@ -2,6 +2,7 @@
 //! different, so that a wallet is tried on both.
 
 use crate::bank::keys::{BankKeys, X25519_KEY_ID};
+use data_encoding::BASE64URL_NOPAD;
 use fwp::AccountId;
 use fwp::authorization::{ContentEncryption, KeyEncryption};
 use fwp::credential::CardData;
@@ -38,7 +39,9 @@ pub const PRODUCTS: [Product; 2] = [
         issuer_id: "https://mybank.fr/payment",
         issuer_id_form: is_issuer_url,
         account_id: "FR7630002111110020050014382",
-        network_options: |options| options.is_none_or(|options| matches!(options, Value::Text(_))),
+        network_options: |options| {
+            options.is_none_or(|options| matches!(options, Value::Text(text) if !is_signed_request(text)))
+        },
         key: |keys| (keys.x25519.clone(), Some(X25519_KEY_ID.into())),
         content_encryption: ContentEncryption::A256Gcm,
         key_encryption: KeyEncryption::EcdhEsA256Kw,
@@ -56,6 +59,19 @@ pub const PRODUCTS: [Product; 2] = [
         colours: ["#1a2a6c", "#4361ee"],
     },
 ];
+
+/// Whether `options` is a signed request of a provider's (JWS compact, RFC 7515 section 7.1). Who authorized one wants it to be
+/// verified by the provider, so it does not come by a way on which nobody does.
+pub fn is_signed_request(options: &str) -> bool {
+    let mut parts = options.split('.');
+    let (Some(header), Some(_), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return false;
+    };
+    let header = BASE64URL_NOPAD.decode(header.as_bytes()).ok();
+    let header = header.and_then(|header| serde_json::from_slice::<serde_json::Value>(&header).ok());
+    header.is_some_and(|header| header.get("alg").is_some())
+}
 
 impl Product {
     /// What the bank expects of payments with this card.

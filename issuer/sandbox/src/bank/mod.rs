@@ -18,6 +18,7 @@ pub use cards::PRODUCTS;
 use funds::Cents;
 use fwp::enrollment::{Attestation, IssuedCard, Offer};
 use fwp::envelope::IssuerRequest;
+use fwp::provider::Provider;
 use fwp::{Currency, RpId};
 use fwp_cose::SignatureAlgorithm;
 use fwp_verifier::{
@@ -49,6 +50,7 @@ pub struct Bank {
     record: Option<Record>,
     roots: Option<AttestationRoots>,
     tpm_roots: Option<AttestationRoots>,
+    providers: Vec<Provider>,
 }
 
 /// What the bank answers to a delivery.
@@ -74,7 +76,13 @@ impl Bank {
         }
         let rp_id = RpId::parse(RP_ID).map_err(|_| SandboxError::DamagedBooks("no rpId"))?;
         let terms = Terms::live(rp_id.clone(), PRODUCTS.iter().map(cards::Product::terms).collect());
-        Ok(Self { books, keys, terms, rp_id, record, roots: None, tpm_roots: None })
+        Ok(Self { books, keys, terms, rp_id, record, roots: None, tpm_roots: None, providers: Vec::new() })
+    }
+
+    /// From now on cards are issued with these providers of signed requests.
+    #[must_use]
+    pub fn with_providers(self, providers: Vec<Provider>) -> Self {
+        Self { providers, ..self }
     }
 
     /// From now on keys in a TPM count as vouched for if an authority with one of these roots has certified its attestation key.
@@ -94,12 +102,33 @@ impl Bank {
     /// # Errors
     /// [`SandboxError`] when the books fail; then nothing was booked.
     pub fn settle(&self, delivery: &Delivery<'_>, now_ms: i64) -> Result<Verdict, SandboxError> {
+        self.settle_on(&self.terms, delivery, now_ms)
+    }
+
+    /// [`Bank::settle`] of a delivery by a provider, who was given `request`: the user must have authorized exactly that.
+    ///
+    /// # Errors
+    /// As [`Bank::settle`].
+    pub fn settle_for_provider(
+        &self,
+        request: &str,
+        delivery: &Delivery<'_>,
+        now_ms: i64,
+    ) -> Result<Verdict, SandboxError> {
+        self.settle_on(&self.terms.for_provider(request), delivery, now_ms)
+    }
+
+    fn settle_on(
+        &self,
+        terms: &Terms,
+        delivery: &Delivery<'_>,
+        now_ms: i64,
+    ) -> Result<Verdict, SandboxError> {
         let mut view = View::default();
         if let Ok(request) = IssuerRequest::parse(delivery.issuer_request) {
             view = view.with_request(&request);
         }
-        let payment =
-            fwp_verifier::verify(delivery.issuer_request, &self.keys.ring, &self.terms, Some(now_ms));
+        let payment = fwp_verifier::verify(delivery.issuer_request, &self.keys.ring, terms, Some(now_ms));
         let verdict = match &payment {
             Err(refusal) => Verdict::Refused(refusal.clone()),
             Ok(payment) => {
@@ -125,7 +154,7 @@ impl Bank {
             }
         }
         if let Some(record) = &self.record {
-            record.append(number, delivery.issuer_request, &verdict, &self.terms, now_ms)?;
+            record.append(number, delivery.issuer_request, &verdict, terms, now_ms)?;
         }
         Ok(verdict)
     }
@@ -227,7 +256,7 @@ impl Bank {
         let issued = PRODUCTS.iter().zip(serial_numbers).map(|(product, serial_number)| IssuedCard {
             credential_id: attestation.credential_id.clone(),
             card: product.card(&self.keys, serial_number),
-            providers: Vec::new(),
+            providers: self.providers.clone(),
         });
         Ok(Ok(issued.collect()))
     }

@@ -3,13 +3,17 @@
 use crate::bank::issued::Issued;
 use crate::bank::{Bank, Verdict, enroll_page, pages, refused_json};
 use crate::error::SandboxError;
-use crate::http::{Client, MERCHANT, TRANSACTION, blocking, error, header_text, is_authorized, json, now_ms};
+use crate::http::{
+    Client, MERCHANT, PROVIDER_REQUEST, TRANSACTION, blocking, error, header_text, is_authorized, json,
+    now_ms,
+};
 use axum::Router;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use fwp::enrollment::IssuedCard;
+use fwp::json::Attributes;
 use fwp_verifier::{Delivery, Refusal};
 use std::sync::Arc;
 
@@ -41,6 +45,7 @@ pub fn routes(service: Arc<BankService>) -> Router {
         .route("/bank/offer", get(offer))
         .route("/bank/attestation", post(attestation))
         .route("/bank/payments", post(payment))
+        .route("/bank/refunds", post(refund))
         .layer(DefaultBodyLimit::max(fwp::envelope::MAX_ENVELOPE_BYTES))
         .with_state(service)
 }
@@ -56,15 +61,50 @@ async fn payment(State(service): State<Arc<BankService>>, headers: HeaderMap, bo
         return error(400, "headers", "the headers fwp-merchant and fwp-transaction must be there");
     };
     let (merchant, transaction) = (merchant.to_owned(), transaction.to_owned());
+    let provider_request = match headers.get(PROVIDER_REQUEST).map(HeaderValue::to_str) {
+        None => None,
+        Some(Ok(request)) => Some(request.to_owned()),
+        Some(Err(_)) => return error(400, "headers", "fwp-provider-request is not a signed request"),
+    };
     blocking(move || {
         let delivery = Delivery { merchant: &merchant, transaction: &transaction, issuer_request: &body };
-        let verdict = service.bank.settle(&delivery, now_ms()?)?;
+        let verdict = match &provider_request {
+            None => service.bank.settle(&delivery, now_ms()?)?,
+            Some(request) => service.bank.settle_for_provider(request, &delivery, now_ms()?)?,
+        };
         let status = match &verdict {
             Verdict::Settled(_) => 200,
             Verdict::Refused(Refusal::Replay | Refusal::Conflict) => 409,
             Verdict::Refused(_) => 422,
         };
         Ok(json(status, &verdict.to_json()))
+    })
+    .await
+}
+
+/// `POST /bank/refunds`: the PSP gives the money of a booking, `{"reference": ...}`, back.
+async fn refund(State(service): State<Arc<BankService>>, headers: HeaderMap, body: String) -> Response {
+    if !is_authorized(&headers, &service.psp_token) {
+        return error(401, "unauthorized", "only the PSP may give money back");
+    }
+    let Some(merchant) = header_text(&headers, MERCHANT).map(str::to_owned) else {
+        return error(400, "headers", "the header fwp-merchant must be there");
+    };
+    let reference = Attributes::parse("refund", &body).and_then(|mut refund| {
+        let reference = refund.text("reference")?;
+        refund.finish().map(|()| reference)
+    });
+    let reference = match reference {
+        Ok(reference) => reference,
+        Err(why) => return error(400, "body", &why.to_string()),
+    };
+    blocking(move || {
+        Ok(if service.bank.books.refund(&reference, &merchant, now_ms()?)? {
+            tracing::info!(%reference, "bank: refunded");
+            json(200, &serde_json::json!({ "status": "refunded", "reference": reference }))
+        } else {
+            error(404, "booking", "there is no such booking of the merchant's")
+        })
     })
     .await
 }

@@ -1,21 +1,33 @@
 //! The payment service provider: knows the merchants, checks their requests (FIDO Web Pay section 6 step 8) and passes them
-//! on to the bank over HTTP, with its answer going back the same way.
+//! on to the bank over HTTP, with its answer going back the same way. It is the provider of `navigator.mozPay` as well.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`provider`] | mozPay: deliveries of wallets, signing for shops, refunds |
+//! | [`requests`] | mozPay's requests verified |
+//! | [`notices`] | what shops are told, until they have confirmed it |
+//! | [`books`] | payments and notices in SQLite |
+//! | [`routes`](mod@routes) | the HTTP interface |
+
+pub mod books;
+pub mod notices;
+pub mod provider;
+pub mod requests;
+pub mod routes;
 
 use crate::bank::cards::Product;
 use crate::bank::{PRODUCTS, refused_json};
 use crate::error::SandboxError;
-use crate::http::{
-    self, MERCHANT, PAYEE_HOST, TRANSACTION, blocking, error, header_text, is_authorized, json, now_ms,
-};
+use crate::http::{self, MERCHANT, TRANSACTION, is_authorized, now_ms};
 use crate::merchants::Profile;
-use axum::Router;
-use axum::extract::{DefaultBodyLimit, State};
+use crate::moz_pay::keys::MozPayKeys;
 use axum::http::HeaderMap;
-use axum::response::Response;
-use axum::routing::post;
+use books::PspBooks;
 use fwp::{PayeeHost, TimeStamp};
 use fwp_verifier::psp::{Merchant, ServedNetwork, forward};
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use tokio::sync::Notify;
 
 /// The PSP.
 #[derive(Debug)]
@@ -24,8 +36,31 @@ pub struct Psp {
     pub bank_url: String,
     /// What the PSP shows to the bank.
     pub psp_token: String,
-    merchants: Vec<Registered>,
-    networks: Vec<ServedNetwork>,
+    /// Where the bank takes refunds.
+    pub refund_url: String,
+    /// Where the shops are registered to be: all on this machine.
+    pub shops_url: String,
+    /// What it remembers.
+    pub books: PspBooks,
+    /// Its key pair, and the secrets that it shares with shops.
+    pub keys: Arc<MozPayKeys>,
+    /// Milliseconds from the first try of a notice to the second; doubled for each after.
+    pub notice_retry_ms: i64,
+    /// The merchants.
+    pub merchants: Vec<Registered>,
+    /// The payment networks that it serves.
+    pub networks: Vec<ServedNetwork>,
+    /// There may be a notice to be sent.
+    pub wake: Notify,
+}
+
+/// The networks that the PSP serves: those of the bank's cards.
+pub fn served_networks() -> Vec<ServedNetwork> {
+    let served = |product: &Product| ServedNetwork {
+        id: product.network.to_owned(),
+        issuer_id: product.issuer_id_form,
+    };
+    PRODUCTS.iter().map(served).collect()
 }
 
 /// A merchant as the PSP knows it.
@@ -36,35 +71,41 @@ pub struct Registered {
     /// What the merchant shows to the PSP.
     token: String,
     merchant: Merchant,
+    /// Origins of its site, such as `https://spaceshop.com:8443`: where notices go, and nowhere else.
+    origins: BTreeSet<String>,
 }
 
 impl Registered {
-    /// Registers a merchant that shows `token`.
+    /// Registers a merchant that shows `token`. The site is on these ports: HTTP for names that are always this machine, HTTPS for all.
     ///
     /// # Errors
     /// [`SandboxError::DamagedBooks`] if one of its hosts is none.
-    pub fn new(profile: &'static Profile, token: String) -> Result<Self, SandboxError> {
+    pub fn new(
+        profile: &'static Profile,
+        token: String,
+        http_port: u16,
+        https_port: Option<u16>,
+    ) -> Result<Self, SandboxError> {
         let hosts = profile.hosts.iter().map(|host| PayeeHost::parse(host)).collect::<Result<_, _>>();
         let merchant = Merchant {
             payee_name: profile.name.to_owned(),
             payee_hosts: hosts.map_err(|_| SandboxError::DamagedBooks("no host"))?,
             receive_accounts: vec![profile.receive_account.to_owned()],
         };
-        Ok(Self { profile, token, merchant })
+        let mut origins = BTreeSet::new();
+        for host in profile.hosts {
+            if *host == "localhost" || host.ends_with(".localhost") {
+                origins.insert(origin("http", host, http_port));
+            }
+            if let Some(port) = https_port {
+                origins.insert(origin("https", host, port));
+            }
+        }
+        Ok(Self { profile, token, merchant, origins })
     }
 }
 
 impl Psp {
-    /// The PSP with its merchants.
-    pub fn new(bank_url: String, psp_token: String, merchants: Vec<Registered>) -> Self {
-        let served = |product: &Product| ServedNetwork {
-            id: product.network.to_owned(),
-            issuer_id: product.issuer_id_form,
-        };
-        let networks = PRODUCTS.iter().map(served).collect();
-        Self { bank_url, psp_token, merchants, networks }
-    }
-
     /// The merchant who shows a token that the PSP knows.
     fn caller(&self, headers: &HeaderMap) -> Option<&Registered> {
         // All are compared, so that the time tells nothing.
@@ -101,29 +142,11 @@ impl Psp {
     }
 }
 
-/// The PSP's part of the server.
-pub fn routes(psp: Arc<Psp>) -> Router {
-    Router::new()
-        .route("/psp/payments", post(payment))
-        .layer(DefaultBodyLimit::max(fwp::envelope::MAX_ENVELOPE_BYTES))
-        .with_state(psp)
-}
-
-/// `POST /psp/payments`: a PSPRequest from a merchant.
-async fn payment(State(psp): State<Arc<Psp>>, headers: HeaderMap, body: String) -> Response {
-    if psp.caller(&headers).is_none() {
-        return error(401, "unauthorized", "only a registered merchant may ask for payments");
+/// An origin as the URL standard writes it: without the scheme's own port.
+fn origin(scheme: &str, host: &str, port: u16) -> String {
+    if (scheme, port) == ("http", 80) || (scheme, port) == ("https", 443) {
+        format!("{scheme}://{host}")
+    } else {
+        format!("{scheme}://{host}:{port}")
     }
-    let text = |name| header_text(&headers, name).map(str::to_owned);
-    let (Some(transaction), Some(Ok(host))) =
-        (text(TRANSACTION), text(PAYEE_HOST).map(|host| PayeeHost::parse(&host)))
-    else {
-        return error(400, "headers", "the headers fwp-transaction and fwp-payee-host must be there");
-    };
-    blocking(move || {
-        let Some(merchant) = psp.caller(&headers) else { return Err(SandboxError::Worker) };
-        let answered = psp.pay(merchant, &body, &host, &transaction)?;
-        Ok(json(answered.status, &answered.body))
-    })
-    .await
 }

@@ -1,6 +1,7 @@
 //! A shop after the FIDO Web Pay document: takes orders, and with the FWP assertion that the wallet gave its page asks its PSP for
 //! the money (section 6, steps 1, 6 and 7). It knows that document and the W3C's, and nothing of wallets.
 
+pub mod mozpay;
 pub mod orders;
 pub mod pages;
 pub mod routes;
@@ -8,10 +9,13 @@ pub mod routes;
 use crate::error::SandboxError;
 use crate::http::{self, PAYEE_HOST, TRANSACTION, now_ms, random_id};
 use crate::merchants::{Profile, SPACE_SHOP};
+use crate::moz_pay::keys::MozPayKeys;
 use fwp::envelope::PspRequest;
 use fwp::{FwpAssertion, Prcd, TimeStamp};
 use orders::{Order, Orders};
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
 /// The name of the shop that `fwp-sandbox order` buys at.
 pub const NAME: &str = SPACE_SHOP.name;
@@ -25,10 +29,16 @@ pub struct Shop {
     pub profile: &'static Profile,
     /// Its orders.
     pub orders: Orders,
-    /// Where its PSP takes PSPRequests.
-    pub psp_url: String,
+    /// Where its PSP is.
+    pub psp: String,
     /// What the shop shows to its PSP.
     pub merchant_token: String,
+    /// Of these the shop uses its own secret and the provider's public key.
+    pub keys: Arc<MozPayKeys>,
+    /// Where this server is, such as `http://localhost:8080`.
+    pub base_url: String,
+    /// How many notices are still to be failed, for tests.
+    pub fails_notices: AtomicU32,
 }
 
 impl Shop {
@@ -104,13 +114,24 @@ impl Shop {
         psp_request: &serde_json::Value,
         payee_host: &str,
     ) -> Result<http::Answered, SandboxError> {
-        let authorization = format!("Bearer {}", self.merchant_token);
         let transaction = random_id()?;
-        let headers = [
-            ("authorization", authorization.as_str()),
-            (TRANSACTION, transaction.as_str()),
-            (PAYEE_HOST, payee_host),
-        ];
-        http::post(&self.psp_url, &headers, &psp_request.to_string())
+        let more = [(TRANSACTION, transaction.as_str()), (PAYEE_HOST, payee_host)];
+        self.send(&format!("{}/payments", self.psp), &more, psp_request)
+    }
+
+    /// Sends `body` to the PSP's address `url`. Blocks.
+    fn ask(&self, url: &str, body: &serde_json::Value) -> Result<http::Answered, SandboxError> {
+        self.send(url, &[], body)
+    }
+
+    fn send(
+        &self,
+        url: &str,
+        more: &[(&str, &str)],
+        body: &serde_json::Value,
+    ) -> Result<http::Answered, SandboxError> {
+        let authorization = format!("Bearer {}", self.merchant_token);
+        let headers = [&[("authorization", authorization.as_str())], more].concat();
+        http::post(url, &headers, &body.to_string())
     }
 }

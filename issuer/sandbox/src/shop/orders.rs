@@ -1,5 +1,6 @@
 //! A shop's orders, in its own SQLite file: shop and bank share nothing but messages.
 
+use super::mozpay::NoticeRefusal;
 use crate::error::SandboxError;
 use fwp::{Amount, Currency, FwpAssertion};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
@@ -165,6 +166,69 @@ impl Orders {
         )?;
         Ok(())
     }
+
+    /// Notes what a verified notice of a provider's says, once for each notice: the first counts, another that says the same of
+    /// the same transaction is confirmed, too, and changes nothing.
+    ///
+    /// # Errors
+    /// [`SandboxError::Books`]. The inner error is why it is not believed.
+    pub fn note_notice(
+        &self,
+        jti: &str,
+        until_s: i64,
+        number: i64,
+        transaction_id: &str,
+        noticed: &NoticedState,
+    ) -> Result<Result<(), NoticeRefusal>, SandboxError> {
+        let mut connection = self.connection();
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let sql = "INSERT INTO notices VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+        if transaction.execute(sql, params![jti, until_s])? == 0 {
+            return Ok(Err(NoticeRefusal::Replay));
+        }
+        let (state, message, from) = match noticed {
+            NoticedState::Paid => ("booked", None, "state NOT IN ('booked', 'refunded')"),
+            NoticedState::Failed(message) => {
+                ("declined", Some(message), "state NOT IN ('booked', 'refunded')")
+            }
+            NoticedState::Refunded => ("refunded", None, "state = 'booked' AND transaction_id = ?3"),
+        };
+        let changed = transaction.execute(
+            &format!(
+                "UPDATE orders SET state = ?2, transaction_id = ?3, message = ?4, reference = NULL WHERE number = ?1 AND {from}"
+            ),
+            params![number, state, transaction_id, message],
+        )?;
+        let same =
+            "SELECT EXISTS (SELECT 1 FROM orders WHERE number = ?1 AND state = ?2 AND transaction_id = ?3)";
+        let same: bool =
+            transaction.query_row(same, params![number, state, transaction_id], |row| row.get(0))?;
+        if changed == 0 && !same {
+            return Ok(Err(NoticeRefusal::State));
+        }
+        transaction.commit()?;
+        Ok(Ok(()))
+    }
+
+    /// Forgets which notices came that would have expired by `now_s`.
+    ///
+    /// # Errors
+    /// [`SandboxError::Books`].
+    pub fn forget_notices(&self, now_s: i64) -> Result<(), SandboxError> {
+        self.connection().execute("DELETE FROM notices WHERE until_s < ?1", [now_s])?;
+        Ok(())
+    }
+}
+
+/// What a provider says of an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoticedState {
+    /// It is paid.
+    Paid,
+    /// It is not paid, for this reason.
+    Failed(String),
+    /// The money was given back.
+    Refunded,
 }
 
 fn read_order(row: &rusqlite::Row<'_>) -> Result<Order, SandboxError> {

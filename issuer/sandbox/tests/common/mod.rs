@@ -8,6 +8,7 @@
     clippy::indexing_slicing
 )]
 
+pub mod server;
 pub mod tpm;
 
 use fwp::authorization::Randomness;
