@@ -13,12 +13,12 @@ export function receivePort(target: EventTarget, take: (port: MessagePort) => vo
     if (!(event instanceof MessageEvent)) return;
     const port = event.ports[0];
     if (port === undefined) return;
-    target.removeEventListener(OFFER, listener, true);
+    target.removeEventListener(OFFER, listener, { capture: true });
     event.stopImmediatePropagation();
     event.preventDefault();
     take(port);
   };
-  target.addEventListener(OFFER, listener, true);
+  target.addEventListener(OFFER, listener, { capture: true });
   // Where the page-world script came first, it offers again at once.
   target.dispatchEvent(new Event(READY));
 }
