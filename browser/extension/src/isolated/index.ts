@@ -34,19 +34,26 @@ function certificate(method: string): Promise<boolean> | null {
 
 receivePort(window, (page) => {
   watchGestures(gestures);
+  // What is said to a page that goes into the back-forward cache is lost in Firefox: it is kept until the page is back.
+  let held: string[] | null = null;
   const toPage = (text: string): void => {
-    page.postMessage(text);
+    if (held === null) page.postMessage(text);
+    else held.push(text);
   };
   const relay = new Relay({ toPage, connect, refuse, certificate });
   page.addEventListener("message", (event) => {
     relay.fromPage(event.data);
   });
   page.start();
-  window.addEventListener(
-    "pagehide",
-    () => {
-      relay.end();
-    },
-    true,
-  );
+  const leave = (): void => {
+    held ??= [];
+    relay.end();
+  };
+  const comeBack = (): void => {
+    const kept = held ?? [];
+    held = null;
+    kept.forEach(toPage);
+  };
+  window.addEventListener("pagehide", leave, { capture: true });
+  window.addEventListener("pageshow", comeBack, { capture: true });
 });
