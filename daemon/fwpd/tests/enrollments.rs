@@ -110,6 +110,32 @@ async fn an_rp_id_that_is_not_the_hosts_is_refused() {
 }
 
 #[tokio::test]
+async fn an_rp_id_that_everybody_shares_is_refused_by_the_daemon_itself() {
+    let stage = stage().await;
+    for (host, rp_id) in [
+        ("mybank.co.uk", "co.uk"),
+        ("mybank.fr", "fr"),
+        ("me.github.io", "github.io"),
+        ("bank.localhost", "localhost"),
+        ("127.0.0.1", "mybank.fr"),
+        ("[::1]", "mybank.fr"),
+    ] {
+        let offer = Bank::new(rp_id).offer().to_json().to_string();
+        let refusal = begin(&stage, &offer, host).await;
+        let message = refusal.as_ref().unwrap_err().to_string();
+        assert_eq!(refused(refusal), ErrorName::AccessDenied, "{host} {rp_id}");
+        assert!(message.contains(rp_id) && message.contains(host), "{message}");
+    }
+    for (host, rp_id) in [
+        ("pay.mybank.co.uk", "mybank.co.uk"),
+        ("localhost", "localhost"),
+        ("bank.localhost", "bank.localhost"),
+    ] {
+        begin(&stage, &Bank::new(rp_id).offer().to_json().to_string(), host).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn offers_with_unknown_fields_are_refused() {
     let stage = stage().await;
     let mut offer = stage.bank.offer().to_json();

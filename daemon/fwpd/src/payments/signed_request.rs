@@ -3,8 +3,8 @@
 use fwp::json::FieldError;
 use fwp::moz_pay::WrongSignature;
 use fwp::{InvalidRequest, MozPayRequest, PayeeHost, PaymentRequest};
-use fwp_dbus::types::Delivery;
 use fwp_dbus::Error;
+use fwp_dbus::types::Delivery;
 use fwp_wallet::{Approved, PaymentConsent};
 
 use super::invalid;

@@ -1,6 +1,8 @@
 //! A wallet with security keys at hand: bus, daemon, agent and bank, and how a test's own process runs all of it.
 #![allow(dead_code, reason = "no test program uses all of it")]
 
+pub(crate) mod moz_pay;
+
 use std::future::Future;
 use std::time::Duration;
 
