@@ -167,6 +167,9 @@ impl House {
         command
             .env("DBUS_SESSION_BUS_ADDRESS", self.bus.address())
             .env("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nonexistent")
+            // The browsers of whoever runs the tests are no affair of theirs.
+            .env("HOME", self.dir.path())
+            .env_remove("XDG_CONFIG_HOME")
             .env("TERM", "xterm");
         command
     }
