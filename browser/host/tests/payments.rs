@@ -209,11 +209,9 @@ async fn the_host_is_small() {
     let payment = host.create("1").await;
     host.good("show", json!({"payment": payment})).await;
     soon("the response", host.event("response")).await;
-    let pss = host.status("smaps_rollup", "Pss:");
-    println!(
-        "PSS after a payment: {} KiB, at most {} KiB resident",
-        pss >> 10,
-        host.status("status", "VmHWM:") >> 10
-    );
-    assert!(pss <= 5 << 20, "{} KiB", pss >> 10);
+    let (pss, own) = (host.status("smaps_rollup", "Pss:"), host.status("smaps_rollup", "Pss_Anon:"));
+    println!("PSS after a payment: {} KiB, {} KiB of them its own data", pss >> 10, own >> 10);
+    assert!(own <= 1 << 20, "{} KiB", own >> 10);
+    // Without optimisation the program's code alone takes more.
+    assert!(cfg!(debug_assertions) || pss <= 5_000_000, "{} KiB", pss >> 10);
 }
