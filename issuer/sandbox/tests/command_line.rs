@@ -141,6 +141,51 @@ fn the_first_round_of_the_help_text_works_and_each_outcome_has_its_exit_code() {
 }
 
 #[test]
+fn a_refund_needs_a_payment_and_says_what_came_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let serving = Serving::start(dir.path());
+    let card = serving.enroll().remove(0);
+    let asked = http::post(&format!("{}/shop/mozpay", serving.url), &[], "{}").unwrap().body;
+    let (order, jwt) = (asked["order"].as_str().unwrap(), asked["jwt"].as_str().unwrap());
+    let refund = |arguments: &[&str]| run(&[&["refund", "--url", &serving.url], arguments].concat(), "");
+    let (code, line, _) = refund(&["--order", order]);
+    assert_eq!(code, 3);
+    assert!(line.starts_with("refused (not-paid): "), "{line}");
+
+    let network = &card.credential.card.payment_network_id;
+    let method_data = serde_json::json!([{ "supportedMethods": "fido-web-pay/v1", "data": {
+        "payeeName": "Space Shop", "networks": [{ "id": network, "networkOptions": jwt }] } }]);
+    let amount = serde_json::json!({ "currency": "EUR", "value": "435.00" });
+    let details = serde_json::json!({ "id": order, "total": { "label": null, "amount": amount } });
+    let request =
+        PaymentRequest::from_json("localhost", &method_data.to_string(), &details.to_string()).unwrap();
+    let assertion = card.pay(&request, now_ms().unwrap(), 1).to_json();
+    let delivery = serde_json::json!({ "request": jwt, "fwpAssertion": assertion }).to_string();
+    let paid = http::post(&format!("{}/psp/mozpay", serving.url), &[], &delivery).unwrap().body;
+    let transaction = paid["transactionID"].as_str().unwrap();
+    // The order has its transaction when the notice has come.
+    let shown = || http::get(&format!("{}/shop/orders/{order}", serving.url)).unwrap().body;
+    for _ in 0..300 {
+        if shown()["state"] == "booked" {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let (code, line, _) = refund(&["--order", order]);
+    assert_eq!(line, format!("psp: the money of {transaction} is given back; the shop gets a notice\n"));
+    assert_eq!(code, 0);
+    let (code, json, _) = refund(&["--json", "--transaction", transaction]);
+    assert_eq!(code, 0, "given back before, and once");
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap()["status"], "refunded");
+    assert_eq!(refund(&["--transaction", "none"]).0, 3);
+    assert_eq!(refund(&[]).0, 2);
+    let log = serving.kill();
+    for secret in [jwt, jwt.rsplit_once('.').unwrap().1] {
+        assert!(!log.contains(secret), "{log}");
+    }
+}
+
+#[test]
 fn a_kill_loses_nothing_that_was_answered() {
     let dir = tempfile::tempdir().unwrap();
     let serving = Serving::start(dir.path());
@@ -238,14 +283,21 @@ fn files_with_keys_and_records_are_for_their_owner_only() {
     let mode = |name: &str| std::fs::metadata(dir.path().join(name)).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode("sandbox"), 0o700);
     assert_eq!(mode("sandbox/issuer-keys.json"), 0o600);
+    assert_eq!(mode("sandbox/mozpay-keys.json"), 0o600);
     assert_eq!(mode("record.jsonl"), 0o600);
 }
 
 #[test]
 fn wrong_usage_is_told_with_exit_code_2() {
-    for arguments in
-        [&[][..], &["serve"], &["checkout"], &["verify", "--x"], &["serve", "--dir", "x", "--listen", "x"]]
-    {
+    for arguments in [
+        &[][..],
+        &["serve"],
+        &["checkout"],
+        &["verify", "--x"],
+        &["serve", "--dir", "x", "--listen", "x"],
+        &["serve", "--dir", "x", "--https", "127.0.0.1:0"],
+        &["refund", "--order", "1", "--transaction", "x"],
+    ] {
         let (code, _, told) = run(arguments, "");
         assert_eq!(code, 2, "{arguments:?}");
         assert!(told.contains("--help"), "{told}");

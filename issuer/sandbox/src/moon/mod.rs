@@ -2,7 +2,7 @@
 //! Request API", carried over to FIDO Web Pay, ends at the wallet, the PSP or the bank. Its orders and pages are a [`Shop`]'s.
 
 use crate::error::SandboxError;
-use crate::http::{blocking, error, json, now_ms};
+use crate::http::{Client, blocking, error, json as json_answer, now_ms};
 use crate::shop::Shop;
 use crate::shop::pages::{frame, list};
 use crate::shop::routes::scripted;
@@ -12,8 +12,8 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use fwp::TimeStamp;
-use fwp::json::Attributes;
 use maud::html;
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 const SCRIPT: &str = include_str!("moon.js");
@@ -81,35 +81,38 @@ async fn home(State(shop): State<Arc<Shop>>) -> Response {
 /// `fwpAssertion`, and `receiveAccount` if it is not its own.
 async fn attack(
     State(shop): State<Arc<Shop>>,
-    ConnectInfo(client): ConnectInfo<crate::http::Client>,
+    ConnectInfo(client): ConnectInfo<Client>,
     body: String,
 ) -> Response {
-    let (request, host) = match read_attack(&shop, &body, &client.address.ip().to_string()) {
+    let (request, host) = match read_attack(&shop, &body) {
         Ok(read) => read,
         Err(why) => return error(400, "attack", &why),
     };
     blocking(move || {
+        let [payment_request, assertion, account] = request;
         let time = TimeStamp::from_unix_ms(now_ms()?, None).map_err(|_| SandboxError::Clock)?;
-        let mut request = request;
-        request["timeStamp"] = time.as_str().into();
+        let request = json!({
+            "paymentRequest": payment_request,
+            "fwpAssertion": assertion,
+            "receiveAccount": account,
+            "clientIpAddress": client.address.ip().to_string(),
+            "timeStamp": time.as_str(),
+        });
         let answered = shop.ask_psp(&request, &host)?;
-        Ok(json(answered.status, &answered.body))
+        Ok(json_answer(answered.status, &answered.body))
     })
     .await
 }
 
-fn read_attack(shop: &Shop, body: &str, client: &str) -> Result<(serde_json::Value, String), String> {
-    // Only what the PSP is meant to read and refuse: the shop itself checks nothing but that there is something to send.
-    let mut attack = Attributes::parse("attack", body).map_err(|error| error.to_string())?;
-    let host = attack.text("payeeHost").map_err(|error| error.to_string())?;
-    let sent: serde_json::Value = serde_json::from_str(body).map_err(|error| error.to_string())?;
-    let part = |name: &str| sent.get(name).cloned().unwrap_or_default();
-    let account = sent.get("receiveAccount").cloned().unwrap_or_else(|| shop.profile.receive_account.into());
-    let request = serde_json::json!({
-        "paymentRequest": part("paymentRequest"),
-        "fwpAssertion": part("fwpAssertion"),
-        "receiveAccount": account,
-        "clientIpAddress": client,
-    });
-    Ok((request, host))
+/// What the PSP is to read and refuse, as it stands there: paymentRequest, fwpAssertion and receiveAccount; and the host.
+fn read_attack(shop: &Shop, body: &str) -> Result<([Value; 3], String), String> {
+    let mut attack: Value = serde_json::from_str(body).map_err(|error| error.to_string())?;
+    let mut take = |name: &str| attack.get_mut(name).map(Value::take);
+    let host = take("payeeHost").and_then(|host| host.as_str().map(str::to_owned));
+    let host = host.ok_or("payeeHost is missing")?;
+    let account = take("receiveAccount").unwrap_or_else(|| shop.profile.receive_account.into());
+    Ok((
+        [take("paymentRequest").unwrap_or_default(), take("fwpAssertion").unwrap_or_default(), account],
+        host,
+    ))
 }
