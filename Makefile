@@ -4,6 +4,7 @@
 #   make demo INTERACTIVE=1  the same, asking you at the terminal
 #   make demo KEY=usb        the same with another maker's security key, over the kernel's USB; KEY=nfc: on an NFC reader
 #   make demo KEY=tpm        the same with the key in a TPM, and the bank verifies that it is
+#   make demo BROWSER=chromium  the same from the bank's and the shop's pages, in a real browser; or BROWSER=firefox. Leaves screenshots
 #   make test                everything that shows the project right
 #   make bench               speed and size, as ratios to a floor taken in the same run
 #   make fuzz SECONDS=60     every parser under a fuzzer
@@ -12,6 +13,7 @@
 SECONDS ?= 60
 INTERACTIVE ?=
 KEY ?=
+BROWSER ?=
 CARGO ?= cargo
 
 .PHONY: help demo test bench fuzz lint format deny setup setup-test clean
@@ -26,11 +28,20 @@ setup:
 setup-test:
 	@scripts/setup.sh test
 
+# What the browsers' tests need of Rust.
+browser_programs = --package fwpd --package fwpctl --package fwp-sandbox --package fwp-native-host --package fwp-tests --bins
+
 demo:
+ifneq ($(BROWSER),)
+	@scripts/setup.sh browser
+	@$(CARGO) build --quiet $(browser_programs)
+	@scripts/demo-browser.sh $(BROWSER)
+else
 	@scripts/setup.sh $(KEY)
 	@$(CARGO) build --quiet --package fwpd --package fwpctl --package fwp-sandbox \
 	  $(if $(filter usb nfc,$(KEY)),--package virtual-keys --package fwp-tests --bins)
 	@INTERACTIVE=$(INTERACTIVE) KEY=$(KEY) scripts/demo.sh
+endif
 
 test: setup-test lint
 	$(CARGO) build --workspace --all-targets --locked
@@ -40,6 +51,12 @@ test: setup-test lint
 	scripts/demo.sh
 	KEY=nfc scripts/demo.sh
 	KEY=tpm scripts/demo.sh
+	scripts/browser-parts.sh
+	npm run --silent --prefix browser/extension lint
+	npm test --silent --prefix browser/extension
+	node tests/browser/run.mjs
+	scripts/demo-browser.sh chromium
+	scripts/demo-browser.sh firefox
 
 lint: format deny
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
@@ -55,6 +72,9 @@ bench:
 	@scripts/setup.sh bench
 	$(CARGO) build --quiet --release --locked --package fwpd
 	$(CARGO) bench --locked --package fwp-bench
+	$(CARGO) build --quiet --release --locked $(browser_programs) --package fwp-bench
+	scripts/browser-parts.sh
+	FWPD_PROFILE=release node bench/browser/bench.mjs
 
 fuzz: setup
 	@scripts/fuzz.sh $(SECONDS)

@@ -4,6 +4,7 @@
 #   setup.sh usb    and what security keys over USB need in a virtual machine
 #   setup.sh nfc    and what they need on a virtual NFC reader
 #   setup.sh tpm    and what makes a TPM in software
+#   setup.sh browser  and what the extension and its tests in browsers need
 #   setup.sh test   and what all tests need; setup.sh bench: benchmarks
 set -euo pipefail
 
@@ -45,18 +46,30 @@ tpm=(
   "swtpm_setup:swtpm-tools"
   "/usr/lib/*/libtss2-tcti-swtpm.so*:libtss2-tcti-swtpm0"
 )
+browser=(
+  "chromium:chromium"
+  "firefox-esr:firefox-esr"
+  "certutil:libnss3-tools"
+  "openssl:openssl"
+)
+# Debian's is 18, which is enough; a newer one from elsewhere brings npm itself.
+case $(node --version 2>/dev/null) in
+  v1[89].* | v[2-9][0-9].*) browser+=("npm:npm") ;;
+  *) browser+=("nodejs-18:nodejs" "npm:npm") ;;
+esac
 machine=
 for group; do
   case $group in
     usb) wanted+=("${usb[@]}"); machine=1 ;;
     nfc) wanted+=("${nfc[@]}") ;;
     tpm) wanted+=("${tpm[@]}") ;;
+    browser) wanted+=("${browser[@]}") ;;
     test)
-      wanted+=("${usb[@]}" "${nfc[@]}" "${tpm[@]}" "tpm2_getcap:tpm2-tools" "age:age" "systemd-creds:systemd" "${mocked[@]}" "/usr/lib/llvm-*/lib/libclang.so*:libclang-dev")
+      wanted+=("${browser[@]}" "${usb[@]}" "${nfc[@]}" "${tpm[@]}" "tpm2_getcap:tpm2-tools" "age:age" "systemd-creds:systemd" "${mocked[@]}" "/usr/lib/llvm-*/lib/libclang.so*:libclang-dev")
       machine=1
       ;;
-    bench) wanted+=("${mocked[@]}" "${tpm[@]}" "ensurepip.py:python3-venv") ;;
-    *) echo "setup: usb, nfc, tpm, test or bench, not $group" >&2; exit 2 ;;
+    bench) wanted+=("${browser[@]}" "${mocked[@]}" "${tpm[@]}" "ensurepip.py:python3-venv") ;;
+    *) echo "setup: usb, nfc, tpm, browser, test or bench, not $group" >&2; exit 2 ;;
   esac
 done
 

@@ -17,6 +17,22 @@ const hostOf = (t) => until("a native host", () => t.host.running(t.browser.pid)
 
 export const cases = [
   {
+    name: "a tab that nobody sees can't ask",
+    run: async (t) => {
+      const tab = await t.tab();
+      const ready = tab.evaluate(() => document.visibilityState);
+      t.assert.equal(await ready, "visible");
+      // The click is there, but by the time the page uses it another tab is in front.
+      await tab.act(async (id) => {
+        while (document.visibilityState === "visible") await new Promise((resolve) => setTimeout(resolve, 20));
+        return new PaymentRequest([method()], details(id)).show();
+      }, nextOrder());
+      await (await t.tab("/elsewhere")).front();
+      await endsWith(t, tab, "AbortError", /visible/i);
+      nothingSeen(t);
+    },
+  },
+  {
     name: "abort() withdraws the prompt: it resolves, and show() is an AbortError",
     run: async (t) => {
       const tab = await waiting(t);
@@ -101,8 +117,10 @@ export const cases = [
     run: async (t) => {
       t.person.begin("wait");
       const [first, second] = [await t.tab(), await t.tab(t.pages.on("shop.example"))];
+      await first.front();
       await first.act(pageShow, nextOrder());
       await t.person.sees("authorize");
+      await second.front();
       await second.act(pagePay, nextOrder());
       await endsWith(t, second, "AbortError");
       t.person.answer("yes");
@@ -123,6 +141,7 @@ export const cases = [
       const ids = [nextOrder(), nextOrder()];
       const tabs = [await t.tab(), await t.tab(t.pages.on("shop.example"))];
       for (const [at, tab] of tabs.entries()) {
+        await tab.front();
         await tab.act(pay, ids[at]);
         t.assert.deepEqual(await tab.ended(), { value: ids[at] });
       }

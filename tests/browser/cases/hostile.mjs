@@ -7,19 +7,25 @@ import { endsWith, nextOrder, nothingSeen, pagePay, paysIn } from "./common.mjs"
 const patches = `
 <script>
   window.caught = [];
+  const { apply, getOwnPropertyDescriptor: describe, defineProperty: define } = Reflect;
+  // No patched function is used in here, and what a patch causes itself is not noted.
+  let inside = false;
+  const note = (text) => { window.caught[window.caught.length] = text; };
   const catching = (owner, name) => {
-    const described = Object.getOwnPropertyDescriptor(owner, name);
-    if (!described || !described.configurable) return;
-    if (typeof described.value !== "function") return;
+    const described = describe(owner, name);
+    if (!described || !described.configurable || typeof described.value !== "function") return;
     const original = described.value;
-    const { apply } = Reflect;
-    const push = [].push;
-    Object.defineProperty(owner, name, { ...described, value: function (...args) {
-      if (window.watching) {
-        let text;
-        try { text = args.map(String).join(" ") } catch { text = "?" }
-        apply(push, window.caught, [name + ": " + text]);
-        for (const arg of [this, ...args]) if (arg instanceof MessagePort) window.stolen = arg;
+    define(owner, name, { ...described, value: function (...args) {
+      if (window.watching && !inside) {
+        inside = true;
+        try {
+          note(String(name) + ":");
+          for (let at = -1; at < args.length; at += 1) {
+            const arg = at < 0 ? this : args[at];
+            if (typeof arg === "string") note(arg);
+            if (arg instanceof MessagePort) window.stolen = true;
+          }
+        } finally { inside = false; }
       }
       return apply(original, this, args);
     } });
@@ -38,9 +44,9 @@ const patches = `
   catching(Array.prototype, Symbol.iterator);
   for (const name of ["id", "event", "result", "error", "payment", "method", "params", "supportedMethods"])
     Object.defineProperty(Object.prototype, name, { configurable: true, set(value) {
-      if (window.watching) window.caught[window.caught.length] = "set " + name;
-      Object.defineProperty(this, name, { value, writable: true, enumerable: true, configurable: true });
-    }, get() { if (window.watching) window.caught[window.caught.length] = "get " + name; return undefined; } });
+      if (window.watching) note("set " + name);
+      define(this, name, { value, writable: true, enumerable: true, configurable: true });
+    }, get() { if (window.watching) note("get " + name); return undefined; } });
 </script>`;
 
 /** A page that asks for the bridge's port in the ways that the extension's own scripts might. */
@@ -76,25 +82,32 @@ export const cases = [
       t.pages.set("/patched", `${patches}${BUTTON}`);
       const id = nextOrder();
       const tab = await t.tab("/patched");
-      // Done by the page's own script, so that nothing of the tests' goes through the patches while they watch.
+      // The patches note from the click to the end; only the page's own script and the extension's run in between.
       await tab.evaluate((id) => {
         const data = [method()];
         const order = details(id);
         window.onGo = () => {
           window.watching = true;
-          let shown;
-          try { shown = new PaymentRequest(data, order).show(); } finally { window.watching = false; }
-          window.shown = shown;
-          window.watching = true;
+          const shown = new PaymentRequest(data, order).show();
+          (async () => {
+            window.response = await shown;
+            window.watching = false;
+          })();
         };
       }, id);
+      await tab.evaluate(() => document.querySelector("#go").scrollIntoView());
       await tab.click("#go");
       await t.person.sees("pin");
-      await tab.waitFor("(window.watching = false, window.shown.then((response) => (window.response = response), () => 0), window.response !== undefined)");
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+      await tab.evaluate("window.watching = false");
+      t.assert.ok(await tab.evaluate("window.response?.details?.userAuthorization?.length > 100"), "not paid");
       const { request } = t.person.of("authorize")[0];
       t.assert.equal(`${request["payee-host"]} ${request.amount} ${request["request-id"]}`, `spaceshop.com 435.00 ${id}`);
-      // The page's own objects may be read by patched getters; no message of the bridge may pass through a patch.
-      const caught = await tab.evaluate(() => [window.caught.filter((text) => /fwp|payment"|methodData|"id":|createPayment|\\{"/.test(text)), window.stolen !== undefined]);
+      // Of the page's own objects it may see whatever it likes; of the bridge's messages and ports nothing.
+      const caught = await tab.evaluate(() => [
+        window.caught.filter((text) => /methodData|createPayment|canMakePayment|fwp-bridge|userAuthorization|"id":/.test(text)),
+        window.stolen === true,
+      ]);
       t.assert.deepEqual(caught, [[], false]);
     },
   },
@@ -103,24 +116,28 @@ export const cases = [
     run: async (t) => {
       const tab = await t.tab();
       await tab.act((id) => {
-        Object.prototype.displayItems = undefined;
-        Object.prototype.toJSON = function () { return { id: "forged", total: { label: null, amount: { currency: "USD", value: "0.01" } } }; };
-        Array.prototype.toJSON = function () { return ["forged"]; };
-        String.prototype.toJSON = () => "forged";
+        const [methods, order] = [[method()], details(id)];
+        // As JSON.stringify has it, this rules what the data is: no payeeName, so it is refused.
+        Object.prototype.toJSON = () => ({ networks: [] });
         try {
-          return new PaymentRequest([method()], details(id)).show().then(() => "paid");
+          return new PaymentRequest(methods, order).show();
         } finally {
           delete Object.prototype.toJSON;
-          delete Array.prototype.toJSON;
-          delete String.prototype.toJSON;
-          delete Object.prototype.displayItems;
         }
       }, nextOrder());
-      const ended = await tab.ended();
-      // `toJSON` rules what data is serialised to, as JSON.stringify has it: a data that is "forged" is no object of ours.
-      if (ended.error) t.assert.equal(ended.error.name, "TypeError");
-      else t.assert.equal(t.person.of("authorize")[0].request.amount, "435.00");
-      for (const { request } of t.person.of("authorize")) t.assert.notEqual(request["request-id"], "forged");
+      await endsWith(t, tab, "TypeError");
+      await tab.act((id) => {
+        const [methods, order] = [[method()], details(id)];
+        for (const [name, value] of Object.entries({ displayItems: [], modifiers: [], payment: "p1", origin: "https://other.example" }))
+          Object.defineProperty(Object.prototype, name, { configurable: true, get: () => value });
+        return new PaymentRequest(methods, order).show().then(() => "paid", (error) => error.name).finally(() => {
+          for (const name of ["displayItems", "modifiers", "payment", "origin"]) delete Object.prototype[name];
+        });
+      }, nextOrder());
+      // Dictionaries of the standard are read through the prototype, so that these are the page's items: refused, or paid as written.
+      const { value } = await tab.ended();
+      t.assert.ok(["TypeError", "paid"].includes(value), value);
+      for (const { request } of t.person.of("authorize")) t.assert.equal(`${request["payee-host"]} ${request.amount}`, "spaceshop.com 435.00");
     },
   },
   {
@@ -207,6 +224,7 @@ export const cases = [
     run: async (t) => {
       const tab = await t.tab(t.pages.on("other.example"));
       await tab.act((id) => {
+        history.replaceState({}, "", "/?https://spaceshop.com");
         const base = document.createElement("base");
         base.href = "https://spaceshop.com/";
         document.head.append(base);
@@ -219,7 +237,6 @@ export const cases = [
         define(document, "baseURI", "https://spaceshop.com/");
         define(Location.prototype, "href", "https://spaceshop.com/");
         define(Location.prototype, "origin", "https://spaceshop.com");
-        history.replaceState({}, "", "?https://spaceshop.com");
         const ours = method();
         ours.origin = "https://spaceshop.com";
         const order = { ...details(id), origin: "https://spaceshop.com", payeeHost: "spaceshop.com" };
@@ -269,7 +286,9 @@ export const cases = [
           else for (let n = 0; n < 5000; n += 1) options = [options];
           return new PaymentRequest([method(undefined, { networkOptions: options })], details(id)).show();
         }, nextOrder(), kind);
-        await endsWith(t, tab, "TypeError");
+        const { error } = await tab.ended();
+        // What JSON.stringify throws is thrown on; Firefox's says of nesting that it recursed too often.
+        t.assert.ok(["TypeError", ...(kind === "deep" ? ["InternalError"] : [])].includes(error?.name), `${kind}: ${JSON.stringify(error)}`);
       }
       nothingSeen(t);
       await paysIn(t, tab);
@@ -284,7 +303,7 @@ export const cases = [
           new PaymentRequest([method()], details(`many-${n}`)).canMakePayment().then(String, (error) => error.name));
         return [...new Set(await Promise.all(asked))].sort();
       });
-      for (const end of ended) t.assert.ok(["true", "NotAllowedError", "OperationError"].includes(end), end);
+      for (const end of ended) t.assert.ok(["true", "false", "NotAllowedError"].includes(end), end);
       nothingSeen(t);
       await paysIn(t, tab);
     },

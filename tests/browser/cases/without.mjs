@@ -25,7 +25,6 @@ async function pageLooks() {
     members: Object.getOwnPropertyNames(PaymentRequest.prototype).sort(),
     statics: Object.getOwnPropertyNames(PaymentRequest).sort(),
     chain: Object.getPrototypeOf(PaymentRequest.prototype) === EventTarget.prototype,
-    written: [String(PaymentRequest), String(PaymentRequest.prototype.show), Function.prototype.toString.call(PaymentRequest)],
     id: typeof request.id,
     errors: [
       await ends(() => PaymentRequest(url, order)),

@@ -32,9 +32,10 @@ export class Chromium {
 
   /**
    * @param {import("../lib/world.mjs").World} world
-   * @param {{extension?: string | null, profile?: string}} options the unpacked extension's folder; the profile's name
+   * @param {{extension?: string | null, profile?: string, alsoLoad?: string[]}} options the unpacked extension's folder; the profile's name; folders of
+   *   further extensions
    */
-  static async start(world, { extension, profile = "chromium" }) {
+  static async start(world, { extension, profile = "chromium", alsoLoad = [] }) {
     const browser = new Chromium();
     browser.profile = world.path(profile);
     mkdirSync(browser.profile, { recursive: true });
@@ -48,7 +49,8 @@ export class Chromium {
     const args = [...quiet, `--host-resolver-rules=${names.map((host) => `MAP ${host} 127.0.0.1`).join(",")}`];
     // Root has no user namespace to sandbox in.
     if (process.getuid() === 0) args.push("--no-sandbox");
-    if (extension) args.push(`--load-extension=${extension}`, `--disable-extensions-except=${extension}`);
+    const load = [extension, ...alsoLoad].filter(Boolean).join(",");
+    if (load) args.push(`--load-extension=${load}`, `--disable-extensions-except=${load}`);
     browser.#context = await chromium.launchPersistentContext(browser.profile, {
       executablePath: PROGRAM,
       headless: true,
@@ -190,6 +192,11 @@ class Tab {
       this.page.frames().find((frame) => frame !== this.page.mainFrame() && frame.url().includes(part)));
     await found.waitForLoadState();
     return new Frame(found);
+  }
+
+  /** Brings the tab before the person. */
+  async front() {
+    await this.page.bringToFront();
   }
 
   async screenshot(path) {

@@ -237,6 +237,11 @@ class Tab extends Frame {
     return frame;
   }
 
+  /** Brings the tab before the person. */
+  async front() {
+    await this.bidi.send("browsingContext.activate", { context: this.context });
+  }
+
   async screenshot(path) {
     const { data } = await this.bidi.send("browsingContext.captureScreenshot", { context: this.context });
     writeFileSync(path, Buffer.from(data, "base64"));

@@ -7,8 +7,21 @@ import { createServer as createHttps } from "node:https";
 
 import { UNTRUSTED } from "./tls.mjs";
 
-/** A page with a button that runs what a test puts into `window.onGo`. */
+/** The network of the cards that the tests' bank issues. */
+export const BANKNET = "https://banknet2.org";
+
+/** What shops put into the constructor: our method for this network, and an order. Plain W3C, as anybody would write it. */
+const SHOP = `
+  const method = (network = "${BANKNET}", more = {}) => ({
+    supportedMethods: "fido-web-pay/v1",
+    data: { payeeName: "Space Shop", networks: [{ id: network, ...more }] },
+  });
+  const details = (id, value = "435.00", currency = "EUR") => ({ id, total: { label: null, amount: { currency, value } } });
+`;
+
+/** A page with a button that runs what a test puts into `window.onGo`, and what shops need. */
 export const BUTTON = `<!doctype html><meta charset="utf-8"><title>A page</title>
+<script>${SHOP}</script>
 <button id="go" style="width:120px;height:40px" onclick="window.onGo?.()">Go</button>`;
 
 export class Pages {
@@ -27,6 +40,7 @@ export class Pages {
     pages.untrusted = await pages.#listen(createHttps(pem(tls.untrusted), answer));
     pages.http = await pages.#listen(createHttp(answer));
     pages.set("/", BUTTON);
+    pages.set("/elsewhere", "<!doctype html><title>Elsewhere</title>");
     return pages;
   }
 

@@ -58,10 +58,12 @@ export function tail(log, lines = 30) {
   return readFileSync(log, "utf8").split("\n").slice(-lines).join("\n");
 }
 
-/** Runs a program to its end, and gives its output; fails with what it said. */
-export function run(program, args, { env = process.env, input, cwd } = {}) {
+/** Runs a program to its end, and gives its output; fails with what it said. `input` is a file. */
+export function run(program, args, { env = process.env, input = "/dev/null", cwd } = {}) {
   return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { env, cwd, stdio: ["pipe", "pipe", "pipe"] });
+    const from = openSync(input, "r");
+    const child = spawn(program, args, { env, cwd, stdio: [from, "pipe", "pipe"] });
+    closeSync(from);
     let [output, complaint] = ["", ""];
     child.stdout.on("data", (data) => (output += data));
     child.stderr.on("data", (data) => (complaint += data));
@@ -70,8 +72,6 @@ export function run(program, args, { env = process.env, input, cwd } = {}) {
       if (code === 0) resolve(output);
       else reject(new Error(`${program} ${args.join(" ")} ended with ${code}: ${complaint}${output}`));
     });
-    child.stdin.on("error", () => {});
-    child.stdin.end(input ?? "");
   });
 }
 

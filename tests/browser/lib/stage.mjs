@@ -23,7 +23,7 @@ export class Stage {
     stage.world = await World.start(options);
     try {
       stage.host = await installHost(stage.world, name);
-      stage.browser = await BROWSERS[name].start(stage.world, { extension: built(name) });
+      stage.browser = await BROWSERS[name].start(stage.world, { extension: built(name), alsoLoad: options.alsoLoad });
     } catch (error) {
       console.error(stage.world.log());
       await stage.world.end();
@@ -53,6 +53,11 @@ export class Stage {
   async bare() {
     this.#bare ??= BROWSERS[this.name].start(this.world, { profile: `${this.name}-bare`, extension: null });
     return this.#bare;
+  }
+
+  /** A tab that stays, of the browser without the extension; none where that has no PaymentRequest to compare with. */
+  async bareTab() {
+    return this.name === "chromium" ? (await this.bare()).open(this.pages.on("spaceshop.com")) : null;
   }
 
   /** Ends a case: no tabs, no script for the person, no open prompt. */

@@ -57,6 +57,7 @@ export class World {
     try {
       await Promise.all([world.#startBus(), makeCertificates(world.folder).then((made) => (world.tls = made))]);
       await Promise.all([world.startWallet(), world.#startSandbox(), world.#startPages()]);
+      await world.setPin();
       if (cards) await world.enroll();
       if (person) {
         world.person = new Person(world.processes, join(PROGRAMS, "test-agent"), world.env);
@@ -139,20 +140,21 @@ export class World {
     return run(join(PROGRAMS, "fwpctl"), ["--bus", "session", ...args], { env: this.env, input });
   }
 
-  /** A PIN, and the bank's two cards. */
+  /** The bank's two cards. */
   async enroll() {
-    await this.setPin();
-    await this.fwpctl(["enroll", `${this.sandbox.url}/bank/offer`, "--yes", "--pin-fd", "0"], `${PIN}\n`);
+    await this.fwpctl(["enroll", `${this.sandbox.url}/bank/offer`, "--yes", "--pin-fd", "0"], this.#pin(1));
   }
 
   /** The PIN of the key in this computer's memory. */
   async setPin() {
-    await this.fwpctl(["pin", "set", "platform", "--pin-fd", "0"], `${PIN}\n${PIN}\n`);
+    await this.fwpctl(["pin", "set", "platform", "--pin-fd", "0"], this.#pin(2));
   }
 
-  /** What the bank booked, as its API has it. */
-  async booked() {
-    return (await fetch(`${this.sandbox.url}/bank/view.json`)).json();
+  /** A file that says the PIN so many times. */
+  #pin(times) {
+    const file = this.path(`pin-${times}`);
+    writeFileSync(file, `${PIN}\n`.repeat(times), { mode: 0o600 });
+    return file;
   }
 
   /** What was delivered to the bank, oldest first. */
