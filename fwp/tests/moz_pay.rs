@@ -1,7 +1,7 @@
 //! Requests of navigator.mozPay: what is taken, what is refused by which field, and whose signature is believed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use data_encoding::{BASE64URL, BASE64URL_NOPAD};
+use data_encoding::BASE64URL_NOPAD;
 use fwp::moz_pay::{Algorithm, MAX_REQUEST_BYTES, MozPayRequest, TimeProblem, Verification, WrongSignature};
 use fwp::provider::{DeliveryUrl, ProviderKey};
 use fwp::{PayeeHost, PaymentRequest, Provider, ProviderType};
@@ -242,7 +242,7 @@ fn what_is_not_exactly_a_jws_in_compact_form_is_refused() {
         (hs256(r#"{"alg":"HS256"}"#, &("[".repeat(5000) + &"]".repeat(5000))), ".payload"),
         (not_utf8, ".payload"),
     ] {
-        assert_eq!(refused(&[text.clone()]), format!("requests[0]{field}"), "{text}");
+        assert_eq!(refused(std::slice::from_ref(&text)), format!("requests[0]{field}"), "{text}");
     }
 }
 
