@@ -148,7 +148,7 @@ async fn on_the_systems_bus_nobody_is_let_in_without_polkit_and_the_remedy_is_to
 async fn polkit_lets_in_whom_it_is_told_to_and_by_the_shipped_policy_nobody_who_is_not_active() {
     let bus = PrivateBus::system_with(POLKITS_BUS_POLICY);
     let _polkit = Polkit::start(&bus, &[("io.github.fwpd.policy", POLICY)]).await;
-    let fwpd = Fwpd::start(&bus, FWPD, "").await;
+    let _fwpd = Fwpd::start(&bus, FWPD, "").await;
     let address = format!("--address={}", bus.address());
     let (data, details) = (method_data(&[BANKNET]), details("1", "1.00"));
     let jwt = Shop::hs256().sign(&Shop::claims());
