@@ -7,6 +7,7 @@ import { asWire, Broker, type FramePort } from "./broker";
 import { browserName, native, network, readSettings } from "./browser";
 import { originTrusted } from "./certificate";
 import { HostLink } from "./link";
+import { fillOpenPages } from "./open-pages";
 import { askerOf } from "./origin";
 import { answerPopup, isOwnPage } from "./popup";
 
@@ -39,6 +40,7 @@ let registering: Promise<void> = Promise.resolve();
 function registerAgain(): Promise<void> {
   registering = registering.catch(() => undefined).then(async () => {
     await register(await currentSettings());
+    await fillOpenPages(await currentSettings());
   });
   return registering;
 }

@@ -32,6 +32,9 @@ function certificate(method: string): Promise<boolean> | null {
   return isGuarded(method) ? certificateHolds() : null;
 }
 
+// Tells background/open-pages.ts that this script is here; pages don't see this world's globals.
+Object.defineProperty(globalThis, "fwpHere", { value: true });
+
 receivePort(window, (page) => {
   watchGestures(gestures);
   // What is said to a page that goes into the back-forward cache is lost in Firefox: it is kept until the page is back.
