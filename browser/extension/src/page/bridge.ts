@@ -23,7 +23,6 @@ import {
   own,
   postMessage,
   propertyOf,
-  removeEventListener,
   stopImmediatePropagation,
   withoutPrototype,
 } from "./primordials";
@@ -88,24 +87,23 @@ export class Bridge {
     if (portSetOnmessage !== undefined) {
       apply(portSetOnmessage, this.#port, [receive]);
     }
-    if (this.#offer(target, theirs)) {
-      return;
-    }
+    this.#offer(target, theirs);
     const onReady = (event: Event): void => {
-      stopImmediatePropagation(event);
-      if (this.#offer(target, theirs)) {
-        removeEventListener(target, READY, onReady, true);
+      if (!this.#taken) {
+        stopImmediatePropagation(event);
+        this.#offer(target, theirs);
       }
     };
-    addEventListener(target, READY, onReady, true);
+    if (!this.#taken) {
+      addEventListener(target, READY, onReady, true);
+    }
   }
 
-  #offer(target: EventTarget, port: MessagePort): boolean {
+  #offer(target: EventTarget, port: MessagePort): void {
     const init = withoutPrototype<MessageEventInit>({ cancelable: true, ports: [port] });
     const event = construct(MessageEventClass, [OFFER, init]) as Event;
     dispatchEvent(target, event);
     this.#taken = defaultPrevented?.(event) === true;
-    return this.#taken;
   }
 
   /** Sends a request; exactly one of the two is called, once. */
