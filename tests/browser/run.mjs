@@ -87,7 +87,12 @@ function failAll(group, browser, error) {
 
 async function runFile(stage, { file, cases, before }) {
   const browser = stage.name;
-  const state = await before?.(stage);
+  let state;
+  try {
+    state = await before?.(stage);
+  } catch (error) {
+    return failAll([{ cases }], browser, error);
+  }
   for (const one of cases) {
     const listed = cannot.find((entry) => entry.case === one.name && entry.browser === browser);
     const reason = listed?.reason ?? (one.only && one.only !== browser ? one.reason : undefined);

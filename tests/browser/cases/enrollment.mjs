@@ -24,8 +24,7 @@ async function flip(t, selector, on) {
   const ready = () => popup.waitFor(() => document.body.dataset.ready === "true");
   await ready();
   if ((await popup.evaluate((selector) => document.querySelector(selector).checked, selector)) !== on) await popup.click(selector);
-  await ready();
-  t.assert.equal(await popup.evaluate((selector) => document.querySelector(selector).checked, selector), on);
+  await popup.waitFor(`document.body.dataset.ready === "true" && document.querySelector(${JSON.stringify(selector)}).checked === ${on}`);
   await popup.close();
 }
 

@@ -41,22 +41,7 @@ export const cases = [
   },
   {
     name: "a frame of the same host on another port is another origin: refused",
-    run: async (t) => {
-      const other = `https://spaceshop.com:${t.world.sandbox.httpsPort}`;
-      t.assert.notEqual(other, new URL(t.pages.on("spaceshop.com")).origin);
-      const path = `/framed-${nextOrder()}`;
-      t.pages.set(path, `<!doctype html><iframe src="/inside" width="600" height="300"></iframe>`);
-      // The page is the sandbox's neighbour: its frame is around the tests' page.
-      const tab = await t.tab(`${other}/shop`);
-      await tab.evaluate((source) => {
-        const frame = document.createElement("iframe");
-        frame.src = source;
-        frame.width = 600;
-        frame.height = 300;
-        document.body.prepend(frame);
-      }, t.pages.on("spaceshop.com", "/inside"));
-      await isRefused(t, await tab.frame("/inside"));
-    },
+    run: async (t) => isRefused(t, (await framed(t, `src="${t.pages.onNeighbour("spaceshop.com", "/inside")}"`)).frame),
   },
   {
     name: "a sandboxed frame, whose origin is null, is refused",

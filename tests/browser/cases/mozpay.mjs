@@ -80,7 +80,11 @@ export const cases = [
       await tab.act(pageMozPay, [jwt]);
       const { value } = await tab.ended();
       t.assert.equal(typeof value.result?.transactionID, "string", JSON.stringify(value));
-      await until("the notice at the shop", async () => (await order(t, number)).state === "paid");
+      const told = await until("the notice at the shop", async () => {
+        const at = await order(t, number);
+        return at.state !== "open" && at;
+      });
+      t.assert.deepEqual([told.state, told.transactionID], ["booked", value.result.transactionID]);
     },
   },
   {

@@ -69,7 +69,7 @@ export class Chromium {
   async #extensionReady() {
     const popup = await this.#context.newPage();
     await until("the extension's popup page", () =>
-      popup.goto(this.popup).then(() => true, () => false));
+      popup.goto(this.popup).then(() => true, () => false), 30_000, 100);
     await popup.waitForSelector("body[data-ready=true]");
     await popup.close();
   }

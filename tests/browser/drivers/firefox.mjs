@@ -98,7 +98,7 @@ export class Firefox {
     const path = { type: "path", path: extension };
     await this.#bidi.send("webExtension.install", { extensionData: path });
     const tab = await this.open();
-    await until("the extension's popup page", () => tab.goto(this.popup).then(() => true, () => false));
+    await until("the extension's popup page", () => tab.goto(this.popup).then(() => true, () => false), 30_000, 100);
     await tab.waitFor(() => document.body?.dataset.ready === "true");
     await tab.close();
   }
@@ -157,6 +157,7 @@ class Frame {
       locator: { type: "css", value: selector },
     });
     if (nodes.length === 0) throw new Error(`nothing to click: ${selector}`);
+    await this.#still(selector);
     const origin = { type: "element", element: { sharedId: nodes[0].sharedId } };
     const actions = [
       { type: "pointerMove", x: 0, y: 0, origin },
@@ -167,6 +168,21 @@ class Frame {
       context: this.context,
       actions: [{ type: "pointer", id: "mouse", actions }],
     });
+  }
+
+  /** Waits until the element is in view and has stopped moving, as a person would before a click. */
+  async #still(selector) {
+    const still = `(async () => {
+      const element = document.querySelector(${JSON.stringify(selector)});
+      element.scrollIntoView({ block: "center" });
+      const place = () => JSON.stringify(element.getBoundingClientRect());
+      let before;
+      do {
+        before = place();
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      } while (place() !== before);
+    })()`;
+    await this.run(still, "test");
   }
 
   /** Has `what` run by a real click on the test page's button; `ended` waits for it. */

@@ -37,6 +37,7 @@ export class Pages {
     const pem = ({ certificate, key }) => ({ cert: readFileSync(certificate), key: readFileSync(key) });
     const answer = (request, response) => pages.#answer(request, response);
     pages.https = await pages.#listen(createHttps(pem(tls), answer));
+    pages.neighbour = await pages.#listen(createHttps(pem(tls), answer));
     pages.untrusted = await pages.#listen(createHttps(pem(tls.untrusted), answer));
     pages.http = await pages.#listen(createHttp(answer));
     pages.set("/", BUTTON);
@@ -71,6 +72,11 @@ export class Pages {
   /** A page's URL on one of the hosts that are trusted. */
   on(host, path = "/") {
     return `https://${host}:${this.https}${path}`;
+  }
+
+  /** Its URL on the same host's other port, which is another origin. */
+  onNeighbour(host, path = "/") {
+    return `https://${host}:${this.neighbour}${path}`;
   }
 
   /** Its URL where no certificate vouches for the host. */

@@ -56,8 +56,8 @@ export class Stage {
   }
 
   /** A tab that stays, of the browser without the extension; none where that has no PaymentRequest to compare with. */
-  async bareTab() {
-    return this.name === "chromium" ? (await this.bare()).open(this.pages.on("spaceshop.com")) : null;
+  async bareTab(url) {
+    return this.name === "chromium" ? (await this.bare()).open(url) : null;
   }
 
   /** Ends a case: no tabs, no script for the person, no open prompt. */
