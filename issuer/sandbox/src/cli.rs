@@ -113,7 +113,7 @@ pub enum Command {
         at: At,
         /// Which payment.
         #[command(flatten)]
-        what: Refund,
+        what: OnePayment,
         /// Print the answer as JSON.
         #[arg(long)]
         json: bool,
@@ -142,7 +142,7 @@ pub enum Command {
 /// Which payment is to be given back.
 #[derive(Args, Debug)]
 #[group(required = true, multiple = false)]
-pub struct Refund {
+pub struct OnePayment {
     /// Number of the order.
     #[arg(long)]
     pub order: Option<String>,

@@ -3,10 +3,13 @@
 
 mod common;
 
+use common::FidoKey;
 use common::server::Sandbox;
+use fwp::PaymentRequest;
 use fwp_sandbox::http;
 use fwp_sandbox::serve::{Server, Settings};
 use fwp_sandbox::tls::HttpsSettings;
+use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
@@ -73,6 +76,43 @@ fn pages_orders_and_offers_come_over_https_and_say_so() {
     assert!(offer.contains(&format!("\"attestationUrl\":\"{url}/bank/attestation\"")), "{offer}");
     let offer = http::get(&format!("{}/bank/offer", sandbox.url)).unwrap().body;
     assert_eq!(offer["attestationUrl"], format!("{}/bank/attestation", sandbox.url));
+}
+
+#[test]
+fn a_mozpay_request_of_a_page_over_https_is_for_that_host_and_its_notice_arrives() {
+    let dir = tempfile::tempdir().unwrap();
+    let https = https(dir.path());
+    let sandbox = Sandbox::run(Settings { https: Some(https.clone()), ..Sandbox::settings(dir.path()) });
+    let card = sandbox.enroll(FidoKey::es256, 7).remove(0);
+    let request = "POST /shop/mozpay HTTP/1.1\nhost: HOST\norigin: https://HOST\ncontent-length: 2\nconnection: close\n\n{}";
+    let answer = ask(&sandbox, &https, "spaceshop.com", request);
+    let asked: Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
+    let (jwt, order) = (asked["jwt"].as_str().unwrap(), asked["order"].as_str().unwrap());
+    let payload = data_encoding::BASE64URL_NOPAD.decode(jwt.split('.').nth(1).unwrap().as_bytes()).unwrap();
+    let claims: Value = serde_json::from_slice(&payload).unwrap();
+    let origin = sandbox.https_url.as_ref().unwrap().replace("localhost", "spaceshop.com");
+    assert_eq!(claims["request"]["postbackURL"], format!("{origin}/shop/mozpay/postback"));
+
+    let pay = |host: &str, count: u32| {
+        let network = &card.credential.card.payment_network_id;
+        let method_data = json!([{ "supportedMethods": "fido-web-pay/v1", "data": {
+            "payeeName": "Space Shop", "networks": [{ "id": network, "networkOptions": jwt }] } }]);
+        let amount = json!({ "currency": "EUR", "value": "435.00" });
+        let details = json!({ "id": order, "total": { "label": null, "amount": amount } });
+        let request =
+            PaymentRequest::from_json(host, &method_data.to_string(), &details.to_string()).unwrap();
+        let assertion = card.pay(&request, http::now_ms().unwrap(), count).to_json();
+        let delivery = json!({ "request": jwt, "fwpAssertion": assertion });
+        http::post(&format!("{}/psp/mozpay", sandbox.url), &[], &delivery.to_string()).unwrap().body
+    };
+    assert_eq!(pay("localhost", 1)["error"], "payee-host", "authorized on a page of another host");
+    assert_eq!(pay("spaceshop.com", 2)["status"], "booked");
+    let shown = || http::get(&format!("{}/shop/orders/{order}", sandbox.url)).unwrap().body;
+    let begun = std::time::Instant::now();
+    while shown()["state"] != "booked" {
+        assert!(begun.elapsed().as_secs() < 30, "{}", shown());
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
 }
 
 #[test]

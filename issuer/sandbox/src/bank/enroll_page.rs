@@ -17,6 +17,7 @@ pub async fn page() -> Response {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 title { "Your cards – Sandbox Bank" }
+                link rel="icon" href="data:,";
                 link rel="stylesheet" href="/bank/enroll.css";
                 script src="/bank/enroll.js" defer {}
             }

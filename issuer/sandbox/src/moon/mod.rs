@@ -1,5 +1,5 @@
-//! The Moon Shop: a registered merchant who cheats, to see that each attack of the paper "A formal analysis of the W3C Payment
-//! Request API", carried over to FIDO Web Pay, ends at the wallet, the PSP or the bank. Its orders and pages are a [`Shop`]'s.
+//! The Moon Shop: a registered merchant who cheats, to see that each attack of the paper "A Formal Security Analysis of the W3C
+//! Web Payment APIs", carried over to FIDO Web Pay, ends at the wallet, the PSP or the bank. Its orders and pages are a [`Shop`]'s.
 
 use crate::error::SandboxError;
 use crate::http::{Client, blocking, error, json as json_answer, now_ms};

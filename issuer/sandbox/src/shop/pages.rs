@@ -21,6 +21,7 @@ pub fn frame(shop: &Shop, title: &str, script: Option<&str>, content: &Markup) -
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 title { (title) " – " (shop.profile.name) }
+                link rel="icon" href="data:,";
                 link rel="stylesheet" href={ (path) "/shop.css" };
                 @if let Some(script) = script { script src={ (path) "/" (script) } defer {} }
             }
