@@ -2,6 +2,7 @@
 //! write the same way. `make fuzz` runs them under libFuzzer (`fuzz/harness`); their corpora (`fuzz/corpus/TARGET`) replay in
 //! the tests of this crate.
 
+mod browser;
 mod ctap;
 mod edges;
 mod protocol;
@@ -9,6 +10,7 @@ mod store;
 mod tpm;
 mod transports;
 
+pub use browser::{native_frames, native_message};
 pub use ctap::{authenticator, ctap_ceremony, ctap_request, ctap_response};
 pub use edges::{attestation_certificates, card_image, command_line, pin_box, verify_line};
 pub use protocol::{card_data, cbor, credential, enrollment, envelope, esad, moz_pay, payment_request, sad};
@@ -40,6 +42,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("envelope", envelope),
     ("esad", esad),
     ("moz_pay", moz_pay),
+    ("native_frames", native_frames),
+    ("native_message", native_message),
     ("payment_request", payment_request),
     ("pin_box", pin_box),
     ("sad", sad),
