@@ -40,3 +40,10 @@ export async function endsWith(stage, tab, name, says = /./) {
 export function nothingSeen(stage) {
   stage.assert.deepEqual(stage.person.seen.filter(({ prompt }) => !["status", "withdrawn"].includes(prompt)), []);
 }
+
+/** The extension's popup in a tab, once it has heard of the wallet: nothing in it moves any more. */
+export async function popup(stage) {
+  const tab = await stage.tab(stage.browser.popup);
+  await tab.waitFor(() => document.body.dataset.ready === "true" && !document.querySelector("#findings").textContent.includes("Asking"));
+  return tab;
+}

@@ -1,6 +1,6 @@
 // Enrollment from the bank's page, in a wallet without cards; and the switches of the extension's popup.
 
-import { endsWith, nextOrder, nothingSeen, pagePay, paysIn } from "./common.mjs";
+import { endsWith, nextOrder, nothingSeen, pagePay, paysIn, popup } from "./common.mjs";
 
 export const options = { cards: false };
 
@@ -20,12 +20,10 @@ const offer = async (t) => (await fetch(`${t.world.sandbox.url}/bank/offer`)).js
 
 /** Sets or clears a switch of the popup. */
 async function flip(t, selector, on) {
-  const popup = await t.tab(t.browser.popup);
-  const ready = () => popup.waitFor(() => document.body.dataset.ready === "true");
-  await ready();
-  if ((await popup.evaluate((selector) => document.querySelector(selector).checked, selector)) !== on) await popup.click(selector);
-  await popup.waitFor(`document.body.dataset.ready === "true" && document.querySelector(${JSON.stringify(selector)}).checked === ${on}`);
-  await popup.close();
+  const tab = await popup(t);
+  if ((await tab.evaluate((selector) => document.querySelector(selector).checked, selector)) !== on) await tab.click(selector);
+  await tab.waitFor(`document.body.dataset.ready === "true" && document.querySelector(${JSON.stringify(selector)}).checked === ${on}`);
+  await tab.close();
 }
 
 export const cases = [
@@ -73,8 +71,8 @@ export const cases = [
       t.assert.deepEqual(await enroll(t, bankPage(t)), ["enrolled", ""]);
       const { kind, details } = t.person.of("consent")[0];
       t.assert.equal(`${kind} ${details["rp-id"]} ${details.host}`, "enroll localhost localhost");
-      const popup = await t.tab(t.browser.popup);
-      await popup.waitFor(() => document.querySelectorAll("#cards li").length === 2);
+      const cards = await popup(t);
+      await cards.waitFor(() => document.querySelectorAll("#cards li").length === 2);
       const tab = await t.tab();
       t.assert.equal(await tab.evaluate(() => new PaymentRequest([method()], details("1")).canMakePayment()), true);
       await paysIn(t, tab);
@@ -104,19 +102,18 @@ export const cases = [
   {
     name: "the switch: off for one site, which has what the browser has; other sites pay",
     run: async (t) => {
-      const popup = await t.tab(t.browser.popup);
-      await popup.waitFor(() => document.body.dataset.ready === "true");
-      await popup.evaluate(() => { document.querySelector("#site-list").closest("details").open = true; });
-      await popup.evaluate(() => { document.querySelector("#site-add").value = "other.example"; });
-      await popup.click("#site-add-button");
-      await popup.waitFor(() => document.body.dataset.ready === "true" && document.querySelectorAll("#site-list li").length === 1);
+      const switches = await popup(t);
+      await switches.evaluate(() => { document.querySelector("#site-list").closest("details").open = true; });
+      await switches.evaluate(() => { document.querySelector("#site-add").value = "other.example"; });
+      await switches.click("#site-add-button");
+      await switches.waitFor(() => document.body.dataset.ready === "true" && document.querySelectorAll("#site-list li").length === 1);
       const off = await t.tab(t.pages.on("other.example"));
       const native = t.name === "chromium" ? "function" : "undefined";
       t.assert.deepEqual(await off.evaluate(() => [typeof PaymentRequest, typeof navigator.fidoWebPay]), [native, "undefined"]);
       await paysIn(t, await t.tab(t.pages.on("spaceshop.com")));
-      await popup.front();
-      await popup.click("#site-list li button");
-      await popup.waitFor(() => document.body.dataset.ready === "true" && document.querySelectorAll("#site-list li").length === 0);
+      await switches.front();
+      await switches.click("#site-list li button");
+      await switches.waitFor(() => document.body.dataset.ready === "true" && document.querySelectorAll("#site-list li").length === 0);
       await off.front();
       await off.reload();
       await paysIn(t, off);

@@ -130,14 +130,16 @@ export const cases = [
         const [methods, order] = [[method()], details(id)];
         for (const [name, value] of Object.entries({ displayItems: [], modifiers: [], payment: "p1", origin: "https://other.example" }))
           Object.defineProperty(Object.prototype, name, { configurable: true, get: () => value });
-        return new PaymentRequest(methods, order).show().then(() => "paid", (error) => error.name).finally(() => {
+        try {
+          return new PaymentRequest(methods, order).show();
+        } finally {
           for (const name of ["displayItems", "modifiers", "payment", "origin"]) delete Object.prototype[name];
-        });
+        }
       }, nextOrder());
-      // Dictionaries of the standard are read through the prototype, so that these are the page's items: refused, or paid as written.
-      const { value } = await tab.ended();
-      t.assert.ok(["TypeError", "paid"].includes(value), value);
-      for (const { request } of t.person.of("authorize")) t.assert.equal(`${request["payee-host"]} ${request.amount}`, "spaceshop.com 435.00");
+      // The standard reads its dictionaries through the prototype, so these are the page's own items: refused for our method.
+      await endsWith(t, tab, "TypeError", /displayItems|modifiers/);
+      nothingSeen(t);
+      await paysIn(t, tab);
     },
   },
   {

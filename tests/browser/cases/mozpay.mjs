@@ -1,7 +1,7 @@
 // navigator.mozPay, switched on: the sandbox's pages pay by signed requests, and forged or expired ones are refused with the reason.
 
 import { until } from "../lib/processes.mjs";
-import { nothingSeen } from "./common.mjs";
+import { nothingSeen, popup } from "./common.mjs";
 
 export const options = {};
 
@@ -46,11 +46,10 @@ async function order(t, number) {
 }
 
 export async function before(t) {
-  const popup = await t.browser.open(t.browser.popup);
-  await popup.waitFor(() => document.body.dataset.ready === "true");
-  await popup.click("#mozpay");
-  await popup.waitFor(() => document.body.dataset.ready === "true" && document.querySelector("#mozpay").checked);
-  await popup.close();
+  const switches = await popup(t);
+  await switches.click("#mozpay");
+  await switches.waitFor(() => document.body.dataset.ready === "true" && document.querySelector("#mozpay").checked);
+  await switches.close();
 }
 
 export const cases = [

@@ -176,11 +176,10 @@ class Frame {
       const element = document.querySelector(${JSON.stringify(selector)});
       element.scrollIntoView({ block: "center" });
       const place = () => JSON.stringify(element.getBoundingClientRect());
-      let before;
-      do {
+      for (let before = "", still = 0; still < 4; still = place() === before ? still + 1 : 0) {
         before = place();
-        await new Promise((resolve) => setTimeout(resolve, 50));
-      } while (place() !== before);
+        await new Promise((resolve) => setTimeout(resolve, 40));
+      }
     })()`;
     await this.run(still, "test");
   }

@@ -44,12 +44,22 @@ const BUS = (socket) => `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus B
 </busconfig>
 `;
 
+/** Worlds that have not ended: whoever interrupts the tests leaves nothing running. */
+const open = new Set();
+for (const signal of ["SIGINT", "SIGTERM"]) {
+  process.once(signal, async () => {
+    await Promise.all([...open].map((world) => world.end()));
+    process.exit(1);
+  });
+}
+
 export class World {
   #wallet;
 
   /** A world without a wallet yet. */
   static async start({ cards = true, person = true } = {}) {
     const world = new World();
+    open.add(world);
     world.folder = mkdtempSync(join(tmpdir(), "fwpd-browser-"));
     world.logs = world.path("logs");
     mkdirSync(world.logs);
@@ -174,6 +184,8 @@ export class World {
   async end() {
     await this.pages?.end();
     await this.processes.endAll();
-    rmSync(this.folder, { recursive: true, force: true });
+    // A browser's last process may still be writing.
+    rmSync(this.folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
+    open.delete(this);
   }
 }
