@@ -12,7 +12,7 @@ import { Stage } from "../../tests/browser/lib/stage.mjs";
 import { PROGRAMS, ROOT } from "../../tests/browser/lib/world.mjs";
 import { head, print, quantile } from "./rows.mjs";
 
-const ROUNDS = 60;
+const ROUNDS = Number(process.env.ROUNDS ?? 60);
 /** Round trips in one turn. */
 const TURN = 10;
 /** Most that the host may have resident of its own, in KiB. */

@@ -21,8 +21,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     if std::env::args().nth(1).as_deref() == Some("serve") {
         return runtime.block_on(async {
-            let builder = zbus::connection::Builder::session()?.serve_at("/", Echo)?;
-            let _connection = builder.name(NAME)?.build().await?;
+            let builder = zbus::connection::Builder::session().serve_at("/", Echo);
+            let _connection = builder.name(NAME).build().await?;
             std::future::pending().await
         });
     }
