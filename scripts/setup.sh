@@ -65,7 +65,7 @@ for group; do
     tpm) wanted+=("${tpm[@]}") ;;
     browser) wanted+=("${browser[@]}") ;;
     test)
-      wanted+=("${browser[@]}" "${usb[@]}" "${nfc[@]}" "${tpm[@]}" "tpm2_getcap:tpm2-tools" "age:age" "systemd-creds:systemd" "${mocked[@]}" "/usr/lib/llvm-*/lib/libclang.so*:libclang-dev")
+      wanted+=("${browser[@]}" "${usb[@]}" "${nfc[@]}" "${tpm[@]}" "tpm2_getcap:tpm2-tools" "age:age" "systemd-creds:systemd" "/usr/lib/polkit-1/polkitd:polkitd" "${mocked[@]}" "/usr/lib/llvm-*/lib/libclang.so*:libclang-dev")
       machine=1
       ;;
     bench) wanted+=("${browser[@]}" "${mocked[@]}" "${tpm[@]}" "ensurepip.py:python3-venv") ;;
