@@ -555,3 +555,28 @@ fn books_of_a_newer_version_are_not_opened() {
     let error = Bank::open(dir.path(), None).unwrap_err().to_string();
     assert!(error.contains("version 99"), "{error}");
 }
+
+#[test]
+fn a_provider_that_missed_the_answer_gets_it_however_late_it_asks_again_and_nothing_is_booked_then() {
+    let fixture = fixture();
+    let request = space_shop("7040566321", "435.00");
+    let message = envelope(&request, fixture.card.pay(&request, NOW, 1), NOW).to_json().to_string();
+    let other = space_shop("7040566322", "435.00");
+    let never = envelope(&other, fixture.card.pay(&other, NOW, 2), NOW).to_json().to_string();
+    let ask = |transaction: &str, text: &str, signed: &str, now_ms: i64| {
+        let delivery = Delivery { merchant: MERCHANT, transaction, issuer_request: text };
+        fixture.bank.settle_for_provider(signed, &delivery, now_ms).unwrap()
+    };
+    let signed = "additional stuff...";
+    assert_eq!(ask("t1", &message, signed, NOW), booked("B-000001", false));
+    // After 10 minutes, an hour and a week: its authorization is long too old to be booked.
+    for later in [600_000, 3_600_000, 604_800_000] {
+        assert_eq!(ask("t1", &message, signed, NOW + later), booked("B-000001", true), "{later}");
+        assert!(matches!(ask("t2", &never, signed, NOW + later), Verdict::Refused(_)));
+        assert_eq!(
+            ask("t1", &message, "another request", NOW + later),
+            Verdict::Refused(Refusal::EnvelopeTime { field: "issuerRequest.timeStamp", limit_ms: 600_000 })
+        );
+    }
+    assert_eq!(fixture.bank.books.booking_count().unwrap(), 1);
+}

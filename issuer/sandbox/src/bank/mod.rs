@@ -21,6 +21,8 @@ use fwp::envelope::IssuerRequest;
 use fwp::provider::Provider;
 use fwp::{Currency, RpId};
 use fwp_cose::SignatureAlgorithm;
+use fwp_verifier::booking::{Books, Risk, Store, UniquenessKey};
+use fwp_verifier::verified::MAX_AHEAD_MS;
 use fwp_verifier::{
     Answer, AttestationRoots, Delivery, Refusal, Reply, Retention, SettleError, Terms, Verified,
 };
@@ -130,6 +132,10 @@ impl Bank {
         }
         let payment = fwp_verifier::verify(delivery.issuer_request, &self.keys.ring, terms, Some(now_ms));
         let verdict = match &payment {
+            Err(refusal @ (Refusal::Expired | Refusal::EnvelopeTime { .. })) => {
+                let booked = self.booked_before(terms, delivery)?;
+                booked.map_or_else(|| Verdict::Refused(refusal.clone()), Verdict::Settled)
+            }
             Err(refusal) => Verdict::Refused(refusal.clone()),
             Ok(payment) => {
                 view = view.with_authorization(payment);
@@ -157,6 +163,38 @@ impl Bank {
             record.append(number, delivery.issuer_request, &verdict, terms, now_ms)?;
         }
         Ok(verdict)
+    }
+
+    /// What was answered to a provider's delivery that is too late now, if it was booked in time: the provider has not heard it, and
+    /// asks again. Nothing is booked here.
+    fn booked_before(&self, terms: &Terms, delivery: &Delivery<'_>) -> Result<Option<Reply>, SandboxError> {
+        if terms.provider_request.is_none() {
+            return Ok(None);
+        }
+        let Ok(payment) = fwp_verifier::verify(delivery.issuer_request, &self.keys.ring, terms, None) else {
+            return Ok(None);
+        };
+        let ad = payment.authorization();
+        let key = UniquenessKey {
+            merchant: delivery.merchant.to_owned(),
+            payee_host: ad.payee_host.as_str().to_owned(),
+            request_id: ad.payment_request.request_id.clone(),
+            account_id: ad.account_id.clone(),
+        };
+        // Not before the user authorized it, and the user's clock may be ahead.
+        let since_ms = ad.time_stamp.unix_ms() - MAX_AHEAD_MS;
+        let booked = self.books.transaction::<_, SandboxError>(|books| {
+            let card = books.card(&ad.account_id, &ad.serial_number)?;
+            if card.is_none_or(|card| payment.check_card(&card).is_err()) {
+                return Ok(None);
+            }
+            books.booked_request(&key, since_ms)
+        })?;
+        Ok(booked.filter(|booked| booked.prcd == ad.payment_request).map(|booked| Reply {
+            answer: Answer::Booked { reference: booked.reference },
+            duplicate: true,
+            risk: Risk::default(),
+        }))
     }
 
     fn settle_verified(
