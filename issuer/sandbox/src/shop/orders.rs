@@ -160,7 +160,7 @@ impl Orders {
         message: Option<&str>,
     ) -> Result<(), SandboxError> {
         self.connection().execute(
-            "UPDATE orders SET state = ?2, reference = ?3, message = ?4
+            "UPDATE orders SET state = ?2, reference = ?3, message = ?4, transaction_id = NULL
              WHERE number = ?1 AND state NOT IN ('booked', 'refunded')",
             params![number, state, reference, message],
         )?;
@@ -203,7 +203,11 @@ impl Orders {
             "SELECT EXISTS (SELECT 1 FROM orders WHERE number = ?1 AND state = ?2 AND transaction_id = ?3)";
         let same: bool =
             transaction.query_row(same, params![number, state, transaction_id], |row| row.get(0))?;
-        if changed == 0 && !same {
+        // A payment failed, and another one has paid the order since: that is true, and changes nothing.
+        let other = "SELECT EXISTS (SELECT 1 FROM orders WHERE number = ?1 AND transaction_id IS NOT ?2)";
+        let is_past = matches!(noticed, NoticedState::Failed(_))
+            && transaction.query_row(other, params![number, transaction_id], |row| row.get(0))?;
+        if changed == 0 && !same && !is_past {
             return Ok(Err(NoticeRefusal::State));
         }
         transaction.commit()?;

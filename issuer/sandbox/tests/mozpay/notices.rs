@@ -145,3 +145,21 @@ fn a_forged_or_expired_notice_is_refused() {
     assert_eq!(fixture.tell_notice("chargeback", &other), (409, "notice-state".to_owned()));
     assert_eq!(fixture.order_json(&order)["transactionID"], "sandbox:1");
 }
+
+#[test]
+fn that_a_payment_failed_is_confirmed_after_another_one_has_paid_so_that_it_does_not_come_for_ever() {
+    let fixture = Fixture::new();
+    let (order, _) = fixture.order(json!({}));
+    let failed = |transaction: &str| {
+        fixture.notice(&order, transaction, "chargeback", |claims| {
+            claims["response"]["reason"] = "failed".into();
+        })
+    };
+    let paid = fixture.notice(&order, "sandbox:2", "postback", |_| {});
+    assert_eq!(fixture.tell_notice("postback", &paid).0, 200);
+    assert_eq!(fixture.tell_notice("chargeback", &failed("sandbox:1")), (200, "sandbox:1".to_owned()));
+    // That the one that has paid it has failed can't be.
+    assert_eq!(fixture.tell_notice("chargeback", &failed("sandbox:2")), (409, "notice-state".to_owned()));
+    let state = fixture.order_json(&order);
+    assert_eq!((&state["state"], &state["transactionID"]), (&"booked".into(), &"sandbox:2".into()));
+}
