@@ -302,7 +302,14 @@ fn without_a_public_key_the_wallet_does_not_claim_to_have_verified_anything() {
     let signed = MozPayRequest::parse("request", &es256(&json!({"alg": "ES256"}), &claims(), &key)).unwrap();
     assert_eq!(signed.verify(&provider(Vec::new())), Ok(Verification::NotPossible));
     let shared = MozPayRequest::parse("request", &of(&claims())).unwrap();
-    assert_eq!(shared.verify(&provider(vec![provider_key("1", &key)])), Ok(Verification::NotPossible));
+    assert_eq!(shared.verify(&provider(Vec::new())), Ok(Verification::NotPossible));
+}
+
+#[test]
+fn a_request_of_a_provider_with_keys_does_not_pass_as_one_by_a_shared_secret() {
+    let shared = MozPayRequest::parse("request", &of(&claims())).unwrap();
+    let with_keys = provider(vec![provider_key("1", &signing_key(1))]);
+    assert_eq!(shared.verify(&with_keys), Err(WrongSignature::Algorithm));
 }
 
 proptest! {

@@ -142,6 +142,16 @@ fn a_card_whose_providers_key_did_not_sign_is_not_offered_and_the_user_is_told()
 }
 
 #[test]
+fn a_request_by_a_shared_secret_is_not_believed_where_the_provider_has_keys() {
+    let good = signing_key(1);
+    let cards = [card_with(1, BANKNET, provider(TYP, &[&good])), card_with(2, BANKNET, provider(TYP, &[]))];
+    let (_, consent) = show(&mut payment(signed(TYP, None), vec![]), &cards);
+    assert_eq!(handles(&consent), [2]);
+    let [notice] = consent.notices() else { panic!("{:?}", consent.notices()) };
+    assert!(notice.to_string().contains("HS256"), "{notice}");
+}
+
+#[test]
 fn a_forged_request_is_not_passed_over_for_another_one_in_silence() {
     let (good, forger) = (signing_key(1), signing_key(2));
     let cards = [card_with(1, BANKNET, provider("a", &[&good])), card_with(2, BANKNET, provider("b", &[]))];

@@ -2,7 +2,7 @@
 //! authorizes exactly this text (networkOptions of AD), and the provider verifies it before anything is booked.
 //!
 //! JWS compact (RFC 7515 section 7.1), algorithms HS256 and ES256 (RFC 7518 section 3). HS256 the wallet can't verify: the
-//! secret is the shop's and the provider's. ES256 it verifies where the provider's keys came with a card.
+//! secret is the shop's and the provider's. Where the provider's keys came with a card, only ES256 by one of them is believed.
 //!
 //! Stricter than the RFCs: at most [`MAX_REQUEST_BYTES`]; base64url without stray bits; no attribute twice, no header
 //! attribute but `alg`, `typ` and `kid`; numbers, wherever they stand, are integers in -2^53 ..= 2^53.
@@ -40,13 +40,16 @@ pub enum Algorithm {
 pub enum Verification {
     /// It is by a key of the provider's.
     Verified,
-    /// The wallet can't tell: HS256, or no key of the provider's came with the card.
+    /// The wallet can't tell: no key of the provider's came with the card.
     NotPossible,
 }
 
 /// A request that is not by a key of its provider's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WrongSignature {
+    /// HS256, where the provider's keys came with the card: its requests are signed with those.
+    #[error("it is signed with a shared secret (HS256), and those of this provider with its keys (ES256)")]
+    Algorithm,
     /// It names a key that the provider does not have.
     #[error("it names a key (kid) that the provider's bank does not know")]
     UnknownKey,
@@ -121,8 +124,12 @@ impl Jws {
 
     /// Verifies the signature with the provider's keys: the one that the request names, or else each.
     fn verify(&self, provider: &Provider) -> Result<Verification, WrongSignature> {
-        if self.algorithm == Algorithm::Hs256 || provider.keys.is_empty() {
+        if provider.keys.is_empty() {
             return Ok(Verification::NotPossible);
+        }
+        // The type says how its requests are signed, not their own header: else a forger would say HS256.
+        if self.algorithm == Algorithm::Hs256 {
+            return Err(WrongSignature::Algorithm);
         }
         let named = |kid: &String| self.kid.as_ref().is_none_or(|wanted| wanted == kid);
         let mut keys = provider.keys.iter().filter(|key| named(&key.kid)).peekable();
