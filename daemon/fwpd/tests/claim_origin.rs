@@ -186,6 +186,33 @@ async fn a_polkit_that_does_not_know_the_action_says_which_file_is_missing() {
     }
 }
 
+/// Somebody has polkit's name and says nothing.
+#[tokio::test]
+async fn a_polkit_that_hangs_lets_nobody_in_and_holds_up_nothing_else() {
+    let own = r#"<policy user="root"><allow own="org.freedesktop.PolicyKit1"/></policy>"#;
+    let bus = PrivateBus::system_with(&format!("{own}{POLKITS_BUS_POLICY}"));
+    let silent = zbus::connection::Builder::address(bus.address()).build().await.unwrap();
+    silent.request_name("org.freedesktop.PolicyKit1").await.unwrap();
+    let fwpd = Fwpd::start(&bus, FWPD, "").await;
+    let (page, other) = (fwpd.client(&bus).await, fwpd.client(&bus).await);
+    let (wallet, data, details) =
+        (page.wallet().await.unwrap(), method_data(&[BANKNET]), details("1", "1.00"));
+    let options = PaymentOptions::default();
+    let asked = async {
+        let refusal = wallet.create_payment(SPACE_SHOP, &data, &details, &options).await;
+        let message = refusal.as_ref().unwrap_err().to_string();
+        assert_eq!(refused(refusal), ErrorName::AccessDenied);
+        assert!(message.contains("polkit does not answer"), "{message}");
+    };
+    let meanwhile = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let wallet = other.wallet().await.unwrap();
+        tokio::time::timeout(Duration::from_secs(2), wallet.status()).await.unwrap().unwrap();
+    };
+    let both = async { tokio::join!(asked, meanwhile) };
+    tokio::time::timeout(Duration::from_secs(20), both).await.unwrap();
+}
+
 #[test]
 fn polkit_on_a_sessions_bus_is_refused_at_the_start() {
     let directory = tempfile::tempdir().unwrap();
