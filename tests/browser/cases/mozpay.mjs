@@ -36,7 +36,7 @@ function pageMozPay(requests) {
 async function buy(t, button) {
   const tab = await t.tab(`${t.world.sandbox.url}/shop`);
   await tab.click(button);
-  await tab.waitFor(() => /orders\/\d+$/.test(location.pathname) || document.querySelector("#error")?.textContent);
+  await tab.waitFor(() => document.querySelector("#state")?.dataset.state || document.querySelector("#error")?.textContent);
   return [await tab.evaluate(() => document.querySelector("#state")?.dataset.state), await tab.text("body")];
 }
 

@@ -6,7 +6,7 @@ import { nothingSeen } from "./common.mjs";
 async function buy(t, url) {
   const tab = await t.tab(url);
   await tab.click("#buy");
-  await tab.waitFor(() => /orders\/\d+$/.test(location.pathname) || document.querySelector("#error")?.textContent);
+  await tab.waitFor(() => document.querySelector("#state")?.dataset.state || document.querySelector("#error")?.textContent);
   return tab;
 }
 

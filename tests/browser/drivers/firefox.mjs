@@ -99,7 +99,19 @@ export class Firefox {
     await this.#bidi.send("webExtension.install", { extensionData: path });
     const tab = await this.open();
     await until("the extension's popup page", () => tab.goto(this.popup).then(() => true, () => false), 30_000, 100);
-    await tab.waitFor(() => document.body?.dataset.ready === "true");
+    for (let tries = 1; ; tries++) {
+      try {
+        await tab.waitFor(() => document.body?.dataset.ready === "true");
+        break;
+      } catch (error) {
+        const seen = await tab.evaluate(async () => JSON.stringify([document.readyState, document.body?.outerHTML,
+          await browser.scripting.getRegisteredContentScripts(), await browser.storage.local.get()]));
+        if (tries === 3) throw new Error(`${error.message}: ${seen}`);
+        // As a person would: the popup once more. It is told, since it should not be needed.
+        console.error(`firefox: the popup was not ready, and is opened again: ${seen}`);
+        await tab.goto(this.popup);
+      }
+    }
     await tab.close();
   }
 

@@ -1,7 +1,7 @@
 // The popup, also the options page: the wallet's state, its cards, the switches.
 import { ERROR, Failure } from "../shared/errors";
 import type { Json } from "../shared/json";
-import { isRegistered } from "../shared/registration";
+import { isRegistered, register } from "../shared/registration";
 import { parseAnswer } from "../shared/replies";
 import { hostName, parseSettings, SETTINGS_KEY, typedHost, withHost, type Settings } from "../shared/settings";
 import { diagnose, diagnoseError, imageUrl, parseCards, type Card, type Finding } from "./wallet";
@@ -112,10 +112,12 @@ async function showSwitches(): Promise<void> {
   site.disabled = !now.enabled;
   element("site-count", HTMLSpanElement).textContent = String(now.offHosts.length);
   element("site-list", HTMLUListElement).replaceChildren(...now.offHosts.map(offHost));
-  while (!(await isRegistered(await settings()))) {
+  for (let tries = 1; !(await isRegistered(await settings())); tries += 1) {
     await new Promise((resolve) => {
       setTimeout(resolve, 50);
     });
+    // The background does it at each of its starts and after each change. Should it have failed: here is a person who waits.
+    if (tries % 40 === 0) await register(await settings()).catch(() => undefined);
   }
   document.body.dataset["ready"] = "true";
 }
