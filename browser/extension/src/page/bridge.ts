@@ -22,7 +22,9 @@ import {
   mapSet,
   own,
   postMessage,
+  promiseOf,
   propertyOf,
+  react,
   stopImmediatePropagation,
   withoutPrototype,
 } from "./primordials";
@@ -110,7 +112,11 @@ export class Bridge {
   request(method: Method, params: Params, succeed: (result: unknown) => void, fail: (failure: Failure) => void): void {
     if (!this.#taken) {
       // Nobody will answer: the extension was removed or switched off between the start of this page and now.
-      fail({ name: "fwp-host.NotInstalled", message: "The wallet's browser extension is not running on this page" });
+      // Later, like every answer: who asks is to have its promise or object first.
+      const refuse = (): void => {
+        fail({ name: "fwp-host.NotInstalled", message: "The wallet's browser extension is not running on this page" });
+      };
+      react(promiseOf(undefined), refuse, refuse);
       return;
     }
     const id = ++this.#lastId;

@@ -5,6 +5,9 @@ import { type Deferred, deferred, rejected } from "./primordials";
 import type { RequestSlots } from "./request";
 import { checkDictionary, member, optionalObject, serialize, toDOMString } from "./webidl";
 
+/** Most UTF-16 code units of `errorFields` as JSON: what is longer would not get through to the wallet. */
+const MAX_ERROR_FIELDS = 1 << 18;
+
 /** Internal slots of one PaymentResponse. */
 export class ResponseSlots {
   /** [[request]] */
@@ -123,6 +126,9 @@ function toValidationErrors(value: unknown): string {
   let members = errorText === "" ? "" : `"error":${quote(errorText)}`;
   if (paymentMethod !== undefined) {
     members += `${members === "" ? "" : ","}"paymentMethod":${serialize(paymentMethod, "errorFields.paymentMethod")}`;
+  }
+  if (members.length > MAX_ERROR_FIELDS) {
+    throw typeError(`errorFields is longer than ${MAX_ERROR_FIELDS} characters as JSON`);
   }
   return quote(`{${members}}`);
 }

@@ -107,7 +107,12 @@ test("the page first: the port is offered again when the isolated world says tha
   assert.deepEqual(await call(bridge), { id: 1, method: "canMakePayment", params: {} });
 });
 
-test("without an isolated world a request fails at once", async () => {
+test("without an isolated world a request fails, after its asker went on", async () => {
+  let failed = 0;
+  new Bridge(new EventTarget()).request("show", [], () => undefined, () => (failed += 1));
+  assert.equal(failed, 0);
+  await Promise.resolve();
+  assert.equal(failed, 1);
   await assert.rejects(call(new Bridge(new EventTarget())), { message: "fwp-host.NotInstalled" });
 });
 

@@ -200,6 +200,15 @@ test("retry() with fields that the wallet refuses can be mended", async () => {
   assert.equal(await again, undefined);
 });
 
+test("retry() with fields that would not get through is a TypeError, and the payment is where it was", async () => {
+  const response = await authorized();
+  assert.equal(await rejection(response.retry({ paymentMethod: { text: "x".repeat(1 << 18) } })), "TypeError");
+  assert.ok(!bridge.methods.includes("retry"));
+  const again = response.retry();
+  bridge.event("response", "p1", { details: { ...ASSERTION } });
+  assert.equal(await again, undefined);
+});
+
 test("retry() that the wallet won't do ends the payment on both sides", async () => {
   const response = await authorized();
   const retry = response.retry();
