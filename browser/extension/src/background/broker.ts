@@ -2,11 +2,12 @@
 import { ERROR, Failure, type WireError } from "../shared/errors";
 import { Malformed, record, type Json } from "../shared/json";
 import type { Answer, HostEvent, PageEvent } from "../shared/replies";
-import { idOf, name, parsePageRequest, type PageCall } from "../shared/requests";
+import { idOf, name, parseFrameRequest, type FrameCall } from "../shared/requests";
 import { switchedOff, type Settings } from "../shared/settings";
 import { deliver, type Network } from "./delivery";
 import { Frames, type Kind, type Open } from "./frames";
 import type { Asker } from "./origin";
+import { forPage } from "./words";
 
 /** The host, as the broker uses it. */
 export interface Host {
@@ -64,9 +65,9 @@ export class Broker {
     if (id === null) return;
     let answer: Answer;
     try {
-      answer = { id, result: await this.#perform(frame, parsePageRequest(message)) };
+      answer = { id, result: await this.#perform(frame, parseFrameRequest(message)) };
     } catch (error) {
-      answer = { id, error: asWire(error) };
+      answer = { id, error: forPage(asWire(error)) };
     }
     if (this.#frames.has(frame)) frame.send(answer);
     this.#host.settle();
@@ -96,18 +97,19 @@ export class Broker {
     }
   }
 
-  async #perform(frame: FramePort, call: PageCall): Promise<Json> {
+  async #perform(frame: FramePort, call: FrameCall): Promise<Json> {
     switch (call.method) {
       case "canMakePayment":
         await this.#allowed(frame);
         return (await this.#host.request(call.method, { origin: frame.origin })) === true;
       case "createPayment":
-        return await this.#createPayment(frame, call.method, call.params);
+        return await this.#createPayment(frame, call);
       case "createMozPayment":
         if (!(await this.#settings()).mozPay) throw new Failure(ERROR.refused, "navigator.mozPay is switched off");
-        return await this.#createPayment(frame, call.method, call.params);
+        return await this.#createPayment(frame, call);
       case "beginEnrollment":
         await this.#allowed(frame);
+        this.#use(frame, call.gesture);
         await this.#certified(frame);
         return { enrollment: await this.#open(frame, "enrollment", call.method, call.params) };
       case "show":
@@ -127,7 +129,10 @@ export class Broker {
       case "complete": {
         const { payment, ...params } = call.params;
         const open = this.#find(frame, "payment", payment);
-        return await this.#host.request(call.method, { payment: open.host, ...params });
+        const answer = await this.#host.request(call.method, { payment: open.host, ...params });
+        // The page hears that it is over: its next show() is not to wait for the host's `closed`.
+        if (call.method === "complete") this.#frames.completed(open);
+        return answer;
       }
     }
   }
@@ -142,11 +147,21 @@ export class Broker {
     throw new Failure(ERROR.refused, "the site's certificate is not valid, or could not be checked");
   }
 
-  async #createPayment(frame: FramePort, method: string, params: object): Promise<Json> {
+  /** One request for each click or key, over all frames of a tab: an activation is theirs together. */
+  #use(frame: FramePort, gesture: number | null): void {
+    if (this.#frames.use(frame, gesture, Date.now())) return;
+    throw new Failure(ERROR.refused, "the user's last click or key was used for another request already");
+  }
+
+  async #createPayment(
+    frame: FramePort,
+    { method, params, gesture }: FrameCall & { readonly method: "createPayment" | "createMozPayment" },
+  ): Promise<Json> {
     await this.#allowed(frame);
     if (!this.#frames.has(frame)) throw gone();
     if (!this.#frames.take(frame)) throw new Failure(ERROR.showing, "another payment is open in this tab");
     try {
+      this.#use(frame, gesture);
       await this.#certified(frame);
       return { payment: await this.#open(frame, "payment", method, params) };
     } catch (error) {
@@ -194,7 +209,7 @@ export class Broker {
     if (event.delivery === undefined) return;
     open.delivering = true;
     let end: PageEvent;
-    let result: "success" | "fail";
+    let result: "success" | "fail" | "unknown";
     try {
       const transactionID = await deliver(this.#network, event.delivery, event.details);
       end = { event: "delivered", payment: open.local, result: { transactionID } };
@@ -202,7 +217,8 @@ export class Broker {
     } catch (error) {
       const failure = asWire(error);
       end = closed(open, failure.name, failure.message);
-      result = "fail";
+      // A provider that was not understood may have booked.
+      result = failure.name === ERROR.providerRefused ? "fail" : "unknown";
     }
     // The wallet's dialog tells the person how it ended; that it can't be told any more changes nothing for the page.
     if (this.#frames.holds(open)) {
@@ -225,7 +241,8 @@ export class Broker {
   }
 }
 
-function closed(open: Open<FramePort>, reason: string, message: string): PageEvent {
+function closed(open: Open<FramePort>, reason: string, words: string): PageEvent {
+  const { message } = forPage({ name: reason, message: words });
   return open.kind === "payment"
     ? { event: "closed", payment: open.local, reason, message }
     : { event: "closed", enrollment: open.local, reason, message };

@@ -19,6 +19,8 @@ export interface Open<F extends Frame> {
   readonly host: string;
   /** Its authorization is on the way to a provider: it isn't given up when the page goes. */
   delivering: boolean;
+  /** The page has completed it: its tab is free, though the host has not closed it yet. */
+  completed: boolean;
 }
 
 interface Names<F extends Frame> {
@@ -26,12 +28,17 @@ interface Names<F extends Frame> {
   next: number;
 }
 
+/** How long a browser lets a user activation live, in milliseconds; 5 s in Chromium and in Firefox. */
+const ACTIVATION_LIFE = 5000;
+
 /** All frames' open payments and enrollments. */
 export class Frames<F extends Frame> {
   readonly #frames = new Map<F, Names<F>>();
   readonly #byHost = new Map<string, Open<F>>();
   /** Tab -> the frame that shows, or is about to show, a payment in it. */
   readonly #showing = new Map<number, F>();
+  /** Tab -> when a request was begun in it last, in milliseconds of the clock. */
+  readonly #used = new Map<number, number>();
 
   /** Whether anything is open at all. */
   get busy(): boolean {
@@ -60,13 +67,27 @@ export class Frames<F extends Frame> {
     if (this.#showing.get(frame.tab) === frame) this.#showing.delete(frame.tab);
   }
 
+  /**
+   * Uses a click or key in the frame's tab for one request; false when it was used. `gesture`: when the frame itself saw
+   * one last, null where its activation came from another frame of the tab. Both times in milliseconds of the clock.
+   */
+  use(frame: F, gesture: number | null, now: number): boolean {
+    for (const [tab, at] of this.#used) {
+      if (at > now || now - at >= ACTIVATION_LIFE) this.#used.delete(tab);
+    }
+    const last = this.#used.get(frame.tab);
+    if (last !== undefined && (gesture === null || gesture <= last)) return false;
+    this.#used.set(frame.tab, now);
+    return true;
+  }
+
   /** The host has opened something for the frame: its name for the frame, null when the frame is gone. */
   opened(frame: F, kind: Kind, host: string): string | null {
     const names = this.#frames.get(frame);
     if (names === undefined || this.#byHost.has(key(kind, host))) return null;
     const local = `${kind === "payment" ? "p" : "e"}${names.next}`;
     names.next += 1;
-    const open: Open<F> = { kind, frame, local, host, delivering: false };
+    const open: Open<F> = { kind, frame, local, host, delivering: false, completed: false };
     names.open.set(key(kind, local), open);
     this.#byHost.set(key(kind, host), open);
     return local;
@@ -92,11 +113,19 @@ export class Frames<F extends Frame> {
     return this.#byHost.get(key(open.kind, open.host)) === open;
   }
 
-  /** This is over. */
+  /** This is over; what was over before changes nothing, the frame may have begun something else since. */
   closed(open: Open<F>): void {
-    if (this.holds(open)) this.#byHost.delete(key(open.kind, open.host));
+    if (!this.holds(open)) return;
+    this.#byHost.delete(key(open.kind, open.host));
     this.#frames.get(open.frame)?.open.delete(key(open.kind, open.local));
-    if (open.kind === "payment") this.release(open.frame);
+    if (open.kind === "payment" && !open.completed) this.release(open.frame);
+  }
+
+  /** The page has completed this: another payment may be shown in its tab. */
+  completed(open: Open<F>): void {
+    if (!this.holds(open) || open.completed) return;
+    open.completed = true;
+    this.release(open.frame);
   }
 
   /** The frame has gone: what is to be given up at the host. */

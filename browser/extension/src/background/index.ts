@@ -16,7 +16,10 @@ const own = { id: chrome.runtime.id, origin: new URL(chrome.runtime.getURL("")).
 let settings: Promise<Settings> | null = null;
 
 function currentSettings(): Promise<Settings> {
-  settings ??= readSettings();
+  settings ??= readSettings().catch((error: unknown) => {
+    settings = null;
+    throw error;
+  });
   return settings;
 }
 

@@ -182,7 +182,7 @@ export class HostLink {
   /** The browser says that the port is closed. */
   #ended(session: Session, why: string): void {
     if (this.#session !== session) return;
-    if (!session.greeted && /not found|no such native|forbidden|not installed/i.test(why)) {
+    if (!session.greeted && /not found|no such native|forbidden|not installed|failed to start/i.test(why)) {
       this.#forget(session, { name: ERROR.notInstalled, message: notInstalled(why) });
     } else {
       const message = `the wallet's browser program has ended${why === "" ? "" : ` (${why})`}`;

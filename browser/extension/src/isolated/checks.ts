@@ -50,12 +50,19 @@ const ACTIVATION_LIFE = 5000;
  */
 export class Gestures {
   #count = 0;
+  #last: number | null = null;
   #usedCount = -1;
   #usedAt = Number.NEGATIVE_INFINITY;
 
-  /** To be called for every trusted event that activates. */
-  seen(): void {
+  /** To be called for every trusted event that activates; `at`: in milliseconds of the clock. */
+  seen(at: number): void {
     this.#count += 1;
+    this.#last = at;
+  }
+
+  /** When the last one was, null if there was none. */
+  get last(): number | null {
+    return this.#last;
   }
 
   /** Uses the present activation; `now` in milliseconds. */

@@ -38,6 +38,21 @@ export function circumstances(gestures: Gestures): Circumstances {
   };
 }
 
+/**
+ * Calls `run` once the document is shown: at once, or when it is not prerendered any more (Chromium). A port to the background that
+ * is opened before is refused for as long as it lasts.
+ */
+export function whenShown(doc: EventTarget & WithPolicy, run: () => void): void {
+  if (doc.prerendering !== true) {
+    run();
+    return;
+  }
+  const look = (): void => {
+    whenShown(doc, run);
+  };
+  doc.addEventListener("prerenderingchange", look, { once: true });
+}
+
 /** Events by which a person activates a page (HTML, "activation triggering input event"), one for each act. */
 const ACTIVATING = ["keydown", "pointerdown", "pointerup"];
 
@@ -47,7 +62,7 @@ export function watchGestures(gestures: Gestures): void {
     window.addEventListener(
       type,
       (event) => {
-        if (event.isTrusted && activates(event)) gestures.seen();
+        if (event.isTrusted && activates(event)) gestures.seen(Date.now());
       },
       { capture: true, passive: true },
     );

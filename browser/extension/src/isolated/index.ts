@@ -1,7 +1,7 @@
 // Content script of the isolated world: between the page's script and the background.
 import { certificateHolds } from "./certificate";
 import { Gestures, isGuarded, refusal } from "./checks";
-import { circumstances, watchGestures } from "./circumstances";
+import { circumstances, watchGestures, whenShown } from "./circumstances";
 import { receivePort } from "./handshake";
 import { Relay, type BackgroundPort } from "./relay";
 
@@ -43,12 +43,16 @@ receivePort(window, (page) => {
     if (held === null) page.postMessage(text);
     else held.push(text);
   };
-  const relay = new Relay({ toPage, connect, refuse, certificate });
+  const relay = new Relay({ toPage, connect, refuse, certificate, gesture: () => gestures.last });
   page.addEventListener("message", (event) => {
     relay.fromPage(event.data);
   });
-  page.start();
-  const leave = (): void => {
+  whenShown(document, () => {
+    page.start();
+  });
+  const leave = (event: Event): void => {
+    // A page may make up events: it has not gone, and would wait for its answers for ever.
+    if (!event.isTrusted) return;
     held ??= [];
     relay.end();
   };

@@ -4,6 +4,7 @@ import { ERROR, Failure, type WireError } from "../shared/errors";
 import { Malformed, parseJson } from "../shared/json";
 import { isAnswer, parseAnswer, parsePageEvent, type Answer, type PageEvent } from "../shared/replies";
 import { idOf, PAGE_MESSAGE_LIMIT, parsePageRequest, type PageCall, type Request } from "../shared/requests";
+import { isGuarded } from "./checks";
 
 /** A port to the background. */
 export interface BackgroundPort {
@@ -19,6 +20,8 @@ export interface Surroundings {
   connect(received: (message: unknown) => void, closed: () => void): BackgroundPort;
   /** Why `method` may not be begun now, or null; an allowed one uses up the user's activation. */
   refuse(method: string): string | null;
+  /** When the document saw a click or key last, in milliseconds of the clock, or null. */
+  gesture(): number | null;
   /** Whether the document's certificate holds; null when `method` needs none that does. */
   certificate(method: string): Promise<boolean> | null;
 }
@@ -57,8 +60,9 @@ export class Relay {
       if (reason !== null) throw new Failure(ERROR.refused, reason);
       this.#pending.set(id, request.method);
       const certificate = this.#surroundings.certificate(request.method);
-      if (certificate === null) this.#connected().send(request);
-      else void this.#sendCertified(request, certificate);
+      const sent = isGuarded(request.method) ? { ...request, gesture: this.#surroundings.gesture() } : request;
+      if (certificate === null) this.#connected().send(sent);
+      else void this.#sendCertified(sent, certificate);
     } catch (error) {
       this.#fail(id, error);
     }

@@ -36,6 +36,12 @@ export type PageCall =
   | { readonly method: "storeCards"; readonly params: { readonly enrollment: string; readonly cards: string } }
   | { readonly method: "cancelEnrollment"; readonly params: { readonly enrollment: string } };
 
+/** The same as the isolated world sends it on. */
+export type FrameCall = PageCall & {
+  /** When the document itself saw a click or key last, in milliseconds of the clock; null where it saw none, or needs none. */
+  readonly gesture: number | null;
+};
+
 /** What the popup may ask for besides. */
 export type PopupCall =
   | { readonly method: "status" | "listCards"; readonly params: Readonly<Record<string, never>> }
@@ -73,6 +79,17 @@ export function idOf(value: unknown): number | null {
 export function parsePageRequest(value: unknown): Request<PageCall> {
   const message = record(value, "the message", ["id", "method"], ["params"]);
   return { id: numberOf(message["id"]), ...pageCall(message["method"], message["params"] ?? {}) };
+}
+
+/** Reads a page's request that the isolated world has passed on. Throws Malformed. */
+export function parseFrameRequest(value: unknown): Request<FrameCall> {
+  const message = record(value, "the message", ["id", "method"], ["params", "gesture"]);
+  const { id, method, params, gesture } = message;
+  return {
+    id: numberOf(id),
+    gesture: gesture === undefined || gesture === null ? null : integer(gesture, "gesture", 0, Number.MAX_SAFE_INTEGER),
+    ...pageCall(method, params ?? {}),
+  };
 }
 
 function pageCall(method: unknown, params: unknown): PageCall {

@@ -37,6 +37,8 @@ class TestHost implements Host {
 class Frame implements FramePort {
   readonly said: unknown[] = [];
   readonly host: string;
+  /** When the person clicked in it: in the tests always anew. */
+  gesture: number | null = Number.MAX_SAFE_INTEGER;
   #nextId = 1;
 
   constructor(
@@ -55,7 +57,7 @@ class Frame implements FramePort {
   async ask(method: string, params: object): Promise<Readonly<Record<string, unknown>>> {
     const id = this.#nextId;
     this.#nextId += 1;
-    await this.broker.received(this, { id, method, params });
+    await this.broker.received(this, { id, method, params, gesture: this.gesture });
     return this.said.find((one) => (one as { id?: number }).id === id) as Readonly<Record<string, unknown>>;
   }
 
@@ -124,6 +126,32 @@ test("one payment at a time in a tab, over all its frames, and another one after
   assert.equal(errorName(await inner.create()), "no error");
 });
 
+test("a tab is free when its page hears that complete() is done, and what closes then leaves the next payment its tab", async () => {
+  const { host, broker } = start();
+  const frame = new Frame(broker);
+  await frame.create();
+  await frame.ask("complete", { payment: "p1", result: "success" });
+  assert.equal(errorName(await frame.create()), "no error");
+  broker.event({ event: "closed", payment: "p41", reason: "completed", message: "" });
+  assert.equal(errorName(await frame.create()), "fwp-host.Showing");
+  assert.equal(host.of("createPayment").length, 2);
+});
+
+test("a click that was used in a frame is used in all frames of its tab, and in no other tab", async () => {
+  const { broker } = start();
+  const frames = [1, 1, 1, 2].map((tab) => Object.assign(new Frame(broker, tab), { gesture: null as number | null }));
+  const [top, inner, reloaded, elsewhere] = frames as [Frame, Frame, Frame, Frame];
+  await top.create();
+  broker.event({ event: "closed", payment: "p41", reason: "completed", message: "" });
+  assert.equal(errorName(await inner.create()), "fwp-host.Refused");
+  assert.equal(errorName(await inner.ask("beginEnrollment", { offer: "{}" })), "fwp-host.Refused");
+  assert.equal(errorName(await elsewhere.create()), "no error");
+  inner.gesture = Date.now() - 10_000;
+  assert.equal(errorName(await inner.create()), "fwp-host.Refused");
+  reloaded.gesture = Date.now() + 1;
+  assert.equal(errorName(await reloaded.create()), "no error");
+});
+
 test("a payment that the host refuses leaves the tab free", async () => {
   const { host, broker } = start();
   const frame = new Frame(broker);
@@ -167,6 +195,17 @@ test("a page that goes while its payment is being made: the payment is forgotten
   assert.deepEqual([broker.busy, frame.said], [false, []]);
 });
 
+test("a page is told nothing of what the wallet told the person", async () => {
+  const { host, broker } = start();
+  const frame = new Frame(broker);
+  await frame.create();
+  broker.event({ event: "closed", payment: "p41", reason: "io.github.fwpd.Error.LimitReached", message: "EUR 437.50 are left" });
+  host.fail = new Failure("fwp-host.NotRunning", "unix:path=/run/user/1000/bus");
+  await frame.create();
+  assert.doesNotMatch(JSON.stringify(frame.said), /437|unix/);
+  assert.match(JSON.stringify(frame.said), /LimitReached.*NotRunning/);
+});
+
 test("when the host goes, every payment ends, the tab is free, and nothing is sent to start another host", async () => {
   const { host, broker } = start();
   const frame = new Frame(broker);
@@ -174,7 +213,7 @@ test("when the host goes, every payment ends, the tab is free, and nothing is se
   host.connected = false;
   const sent = host.sent.length;
   broker.gone({ name: "fwp-host.Gone", message: "gone" });
-  assert.deepEqual(frame.said[1], { event: "closed", payment: "p1", reason: "fwp-host.Gone", message: "gone" });
+  assert.deepEqual(frame.said[1], { event: "closed", payment: "p1", reason: "fwp-host.Gone", message: "the wallet has ended, or does not answer any more" });
   broker.disconnected(frame);
   assert.deepEqual([host.sent.length, broker.busy], [sent, false]);
 });
@@ -234,6 +273,29 @@ test("a provider's refusal closes the payment with its reason, and the wallet he
   const closed = { event: "closed", payment: "p1", reason: "fwp-provider.Refused", message: "expired: too old" };
   assert.deepEqual(frame.said.slice(1), [closed]);
   assert.deepEqual(host.of("complete"), [{ payment: "p41", result: "fail" }]);
+});
+
+test("a provider that was not understood may have booked: the wallet hears that nobody knows", async () => {
+  const { host, broker } = start({ mozPay: true }, () => new Response("", { status: 502 }));
+  await new Frame(broker).ask("createMozPayment", { requests: ["a.b.c"] });
+  broker.event(RESPONSE);
+  await turns();
+  assert.deepEqual(host.of("complete"), [{ payment: "p41", result: "unknown" }]);
+});
+
+test("a delivery that ends after the host went leaves the tab to the payment that has it by then", async () => {
+  let answer: (response: Response) => void = () => undefined;
+  const host = new TestHost();
+  const network = { fetch: () => new Promise<Response>((resolve) => (answer = resolve)), sleep: () => Promise.resolve() };
+  const broker = new Broker(host, network, () => Promise.resolve({ ...DEFAULTS, mozPay: true }), () => Promise.resolve(true));
+  const frame = new Frame(broker);
+  await frame.ask("createMozPayment", { requests: ["a.b.c"] });
+  broker.event(RESPONSE);
+  broker.gone({ name: "fwp-host.Gone", message: "gone" });
+  assert.equal(errorName(await frame.create()), "no error");
+  answer(new Response('{"status": "booked", "transactionID": "t-1"}'));
+  await turns();
+  assert.equal(errorName(await frame.create()), "fwp-host.Showing");
 });
 
 test("a page that goes while its authorization is on the way: the person has authorized, so it is delivered", async () => {

@@ -105,7 +105,7 @@ test("an idle host is ended after a while, a busy one is not", async () => {
   assert.equal(browser.link.connected, false);
 });
 
-for (const why of ["Specified native messaging host not found.", "No such native application io.github.fwpd", "Access to the specified native messaging host is forbidden."]) {
+for (const why of ["Specified native messaging host not found.", "No such native application io.github.fwpd", "Access to the specified native messaging host is forbidden.", "Failed to start native messaging host."]) {
   test(`a host that is not there is told with the remedy: ${why}`, async () => {
     const browser = new Browser();
     browser.greets = false;

@@ -44,12 +44,14 @@ test("what begins something is guarded, what goes on with it is not", () => {
 
 test("an activation allows one request", () => {
   const gestures = new Gestures();
-  gestures.seen();
+  assert.equal(gestures.last, null);
+  gestures.seen(7000);
+  assert.equal(gestures.last, 7000);
   assert.equal(gestures.used(100), false);
   gestures.use(100);
   assert.equal(gestures.used(101), true);
   assert.equal(gestures.used(5099), true);
-  gestures.seen();
+  gestures.seen(11_999);
   assert.equal(gestures.used(5099), false);
 });
 

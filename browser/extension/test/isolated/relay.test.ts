@@ -30,6 +30,10 @@ class Stage implements Surroundings {
     return this.refusal;
   }
 
+  gesture(): number | null {
+    return 1234;
+  }
+
   certificate(method: string): Promise<boolean> | null {
     return method === "createPayment" ? this.certified : null;
   }
@@ -56,6 +60,15 @@ test("what is not JSON text of a request is dropped, and malformed requests are 
   assert.deepEqual([stage.said, stage.sent, stage.connections], [[], [], 0]);
   stage.page({ id: 1, method: "hello" });
   assert.deepEqual(stage.said, [{ id: 1, error: { name: "fwp-host.InvalidMessage", message: "method is unknown" } }]);
+});
+
+test("what begins something goes on with the time of the last click or key, which a page can't name itself", () => {
+  const stage = new Stage();
+  stage.page({ ...CREATE, gesture: 9999 });
+  stage.page({ ...CREATE, id: 2 });
+  stage.page({ id: 3, method: "canMakePayment", params: {} });
+  assert.equal((stage.said[0] as { error: { name: string } }).error.name, "fwp-host.InvalidMessage");
+  assert.deepEqual(stage.sent, [{ ...CREATE, id: 2, gesture: 1234 }, { id: 3, method: "canMakePayment", params: {} }]);
 });
 
 test("a request that the checks refuse never leaves the page", () => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Malformed, parseJson } from "../../src/shared/json";
-import { idOf, JWT_COUNT, JWT_LIMIT, parsePageRequest, parsePopupRequest } from "../../src/shared/requests";
+import { idOf, JWT_COUNT, JWT_LIMIT, parseFrameRequest, parsePageRequest, parsePopupRequest } from "../../src/shared/requests";
 
 const GOOD: [string, unknown][] = [
   ["canMakePayment", {}],
@@ -23,6 +23,14 @@ for (const [method, params] of GOOD) {
     assert.deepEqual(parsePageRequest({ id: 7, method, params }), { id: 7, method, params });
   });
 }
+
+test("the time of a click comes from the isolated world only", () => {
+  const message = { id: 7, method: "canMakePayment", params: {} };
+  assert.deepEqual(parseFrameRequest(message), { ...message, gesture: null });
+  assert.deepEqual(parseFrameRequest({ ...message, gesture: 5 }), { ...message, gesture: 5 });
+  assert.throws(() => parseFrameRequest({ ...message, gesture: "5" }), Malformed);
+  assert.throws(() => parsePageRequest({ ...message, gesture: 5 }), Malformed);
+});
 
 const HOSTILE: [string, unknown][] = [
   ["not an object", "show"],
