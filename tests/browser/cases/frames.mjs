@@ -102,6 +102,22 @@ export const cases = [
     },
   },
   {
+    name: "one gesture is for one payment over all frames of a tab: a frame can't use the page's click again",
+    run: async (t) => {
+      t.pages.set("/around", `${BUTTON}<iframe src="/inside"></iframe>`);
+      const tab = await t.tab("/around");
+      await tab.frame("/inside");
+      await tab.act(async (id, next) => {
+        const response = await new PaymentRequest([method()], details(id)).show();
+        await response.complete("success");
+        const inFrame = frames[0].eval("(id) => new PaymentRequest([method()], details(id)).show()");
+        return inFrame(next).catch(({ name, message }) => Promise.reject(new DOMException(message, name)));
+      }, nextOrder(), nextOrder());
+      await endsWith(t, tab, "SecurityError");
+      t.assert.equal(t.person.of("authorize").length, 1);
+    },
+  },
+  {
     name: "a click that a script made up is no gesture",
     run: async (t) => {
       const tab = await t.tab();

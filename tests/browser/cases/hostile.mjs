@@ -250,6 +250,22 @@ export const cases = [
     },
   },
   {
+    name: "a site that is paid doesn't learn which installation of the extension it is",
+    run: async (t) => {
+      await paysIn(t, await t.tab());
+      t.assert.deepEqual(t.pages.named, []);
+    },
+  },
+  {
+    name: "a page that makes up its own leaving still gets its answers",
+    run: async (t) => {
+      const tab = await t.tab();
+      await tab.evaluate(() => window.dispatchEvent(new Event("pagehide")) && undefined);
+      t.assert.equal(await tab.evaluate(() => new PaymentRequest([method()], details("1")).canMakePayment()), true);
+      await paysIn(t, tab);
+    },
+  },
+  {
     name: "a page can't talk to the extension, and finds nothing of it",
     run: async (t) => {
       const tab = await t.tab();

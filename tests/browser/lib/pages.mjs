@@ -29,6 +29,8 @@ export class Pages {
   #servers = [];
   /** What was asked for, as "METHOD path", in order. */
   asked = [];
+  /** Origins of extensions in what was asked for, which would tell installations apart. */
+  named = [];
   /** Bodies of what was posted, by path. */
   posted = new Map();
 
@@ -53,6 +55,7 @@ export class Pages {
   #answer(request, response) {
     const { pathname } = new URL(request.url, "http://x");
     this.asked.push(`${request.method} ${pathname}`);
+    if (/extension:/.test(request.headers.origin ?? "")) this.named.push(`${request.method} ${request.headers.origin}`);
     let body = "";
     request.on("data", (data) => (body += data));
     request.on("end", () => {
