@@ -1,6 +1,5 @@
 // What ends a payment from outside: the page, the tab, the history, and programs that die.
 
-import { BUTTON } from "../lib/pages.mjs";
 import { until } from "../lib/processes.mjs";
 import { endsWith, nextOrder, nothingSeen, pagePay, pageShow, paysIn } from "./common.mjs";
 
@@ -83,25 +82,6 @@ export const cases = [
       t.person.answer("yes");
       t.assert.deepEqual(await tab.ended(), { value: "fido-web-pay/v1" });
       t.assert.equal(t.person.of("withdrawn").length, 0);
-    },
-  },
-  {
-    only: "chromium",
-    reason: "Firefox prerenders no pages",
-    name: "a page that was prerendered, and asked canMakePayment() meanwhile, pays once it is shown",
-    run: async (t) => {
-      const ask = `<script>window.can = new PaymentRequest([method()], details("1")).canMakePayment();
-        window.wasPrerendered = document.prerendering === true;</script>`;
-      t.pages.set("/soon", `${BUTTON}${ask}`);
-      t.pages.set("/before", `<!doctype html><title>Before</title>
-        <script type="speculationrules">{"prerender": [{"urls": ["/soon"], "eagerness": "immediate"}]}</script>`);
-      const tab = await t.tab("/before");
-      await until("the page is fetched", () => t.pages.asked.includes("GET /soon"));
-      await new Promise((resolve) => setTimeout(resolve, 500));
-      await tab.evaluate(() => void (location.href = "/soon"));
-      await tab.waitFor(() => location.pathname === "/soon" && window.can !== undefined);
-      t.assert.deepEqual(await tab.evaluate(async () => [window.wasPrerendered, await window.can]), [true, true]);
-      await paysIn(t, tab);
     },
   },
   {
