@@ -196,7 +196,10 @@ impl Person {
         let mut builder = CommandBuilder::new(command.get_program());
         builder.args(command.get_args());
         for (name, value) in command.get_envs() {
-            builder.env(name, value.expect("a value"));
+            match value {
+                Some(value) => builder.env(name, value),
+                None => builder.env_remove(name),
+            }
         }
         let size = PtySize { rows: 40, cols: 200, ..PtySize::default() };
         let pair = native_pty_system().openpty(size).expect("a pseudo-terminal");
