@@ -69,7 +69,7 @@ error_names! {
     PinNotSet,
     /// The new PIN breaks the authenticator's rules (too short, too long).
     PinInvalid,
-    /// This caller may not do this.
+    /// This caller may not do this. Where polkit said so, the message names the action and what to do.
     AccessDenied,
     /// There is no such object for this caller.
     NotFound,
@@ -82,7 +82,8 @@ error_names! {
     StoreRolledBack,
     /// A key slot can't be filled, opened, changed or removed. The message says which and why; nothing was changed.
     SlotUnusable,
-    /// No authenticator holds the key of this card, or none is there to make one.
+    /// No authenticator holds the key of this card, or none is there to make one; on the system's bus, also for users who don't
+    /// sit before the machine.
     NoAuthenticator,
     /// The authenticator failed or answered nonsense.
     AuthenticatorFailed,
@@ -97,7 +98,8 @@ error_names! {
     Timeout,
     /// Ended by its owner, or because its owner went away.
     Aborted,
-    /// Too many objects, or too large a request.
+    /// Too many objects, connections, calls that wait, or prompts within a minute; or too large a request. The message says which
+    /// limit.
     LimitsExceeded,
     /// A fault of the daemon's own; its log tells more.
     Internal,

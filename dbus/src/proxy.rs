@@ -1,4 +1,7 @@
 //! Proxies of the contract's objects. What the methods do is written in the XML.
+//!
+//! Methods about which the daemon may ask polkit on the system's bus (enroll, manage, export, unlock-other) let polkit ask the person for a
+//! password: their calls carry ALLOW_INTERACTIVE_AUTHORIZATION, and may last as long as that takes.
 
 use zbus::{Fd, ObjectPath, OwnedObjectPath, proxy};
 
@@ -38,6 +41,7 @@ pub trait Wallet {
     ) -> Result<OwnedObjectPath, ClientError>;
 
     /// Checks an enrollment offer and makes an Enrollment1.
+    #[zbus(allow_interactive_auth)]
     fn begin_enrollment(
         &self,
         offer: &str,
@@ -88,27 +92,37 @@ pub trait Store {
     fn slots(&self) -> Result<Vec<SlotInfo>, ClientError>;
 
     /// Another way to open the store.
+    #[zbus(allow_interactive_auth)]
     fn add_slot(&self, kind: &str, options: &SlotOptions) -> Result<i64, ClientError>;
 
     /// One way less.
+    #[zbus(allow_interactive_auth)]
     fn remove_slot(&self, id: i64) -> Result<(), ClientError>;
 
     /// Fills the slots anew (`slots`), or has a new key (`data-key`).
+    #[zbus(allow_interactive_auth)]
     fn rotate(&self, what: &str) -> Result<(), ClientError>;
 
     /// This copy of a store that was rolled back is meant.
+    #[zbus(allow_interactive_auth)]
     fn accept_copy(&self) -> Result<(), ClientError>;
 
     /// Opens the store, by the recovery passphrase if need be.
     fn unlock(&self) -> Result<(), ClientError>;
 
+    /// Opens another user's store by its recovery passphrase, as the administrator.
+    #[zbus(allow_interactive_auth)]
+    fn unlock_for(&self, uid: u32) -> Result<(), ClientError>;
+
     /// Closes the store and forgets its key.
     fn lock(&self) -> Result<(), ClientError>;
 
     /// Writes all cards, encrypted by a passphrase: how many.
+    #[zbus(allow_interactive_auth)]
     fn export(&self, file: Fd<'_>) -> Result<u32, ClientError>;
 
     /// Stores the cards of such a file.
+    #[zbus(allow_interactive_auth)]
     fn import(&self, file: Fd<'_>) -> Result<Vec<ImportedCard>, ClientError>;
 }
 
@@ -151,6 +165,7 @@ pub trait Enrollment {
 #[proxy(interface = "io.github.fwpd.Credential1", default_service = "io.github.fwpd")]
 pub trait Credential {
     /// Removes the card, after the user's consent.
+    #[zbus(allow_interactive_auth)]
     fn delete(&self) -> Result<(), ClientError>;
     /// The card's face: untrusted SVG.
     #[zbus(property(emits_changed_signal = "const"))]
@@ -167,12 +182,16 @@ pub trait Authenticator {
     /// Makes itself noticed.
     fn wink(&self) -> Result<(), ClientError>;
     /// Deletes all keys and the PIN, after the user's consent.
+    #[zbus(allow_interactive_auth)]
     fn reset(&self) -> Result<(), ClientError>;
     /// Sets the first PIN.
+    #[zbus(allow_interactive_auth)]
     fn set_pin(&self) -> Result<(), ClientError>;
     /// Changes the PIN.
+    #[zbus(allow_interactive_auth)]
     fn change_pin(&self) -> Result<(), ClientError>;
     /// Makes an attestation key for a certification authority, after the user's consent.
+    #[zbus(allow_interactive_auth)]
     fn begin_certification(&self, host: &str) -> Result<CertificationRequest, ClientError>;
     /// Opens what the authority made for it.
     fn activate_credential(

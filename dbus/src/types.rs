@@ -367,8 +367,10 @@ pub struct PinRequest {
 #[derive(Debug, Clone, Default, PartialEq, Eq, SerializeDict, DeserializeDict, Type)]
 #[zbus(signature = "a{sv}", rename_all = "kebab-case")]
 pub struct PassphraseRequest {
-    /// `slot-new`, `unlock`, `export` or `import`.
+    /// `slot-new`, `unlock`, `unlock-other`, `export` or `import`.
     pub purpose: String,
+    /// Whose store, for `unlock-other`: a Unix user.
+    pub uid: Option<u32>,
     /// The passphrase before was wrong.
     pub wrong: bool,
     /// In characters, for a new one.
