@@ -119,7 +119,11 @@ async fn find_on(bus: &BusChoice) -> Result<Client, String> {
     })
 }
 
-async fn connect(bus: &BusChoice) -> zbus::Result<Connection> {
+/// A new connection to a bus, of [`BusChoice::Any`] to the session's. It may take for ever: set a time limit.
+///
+/// # Errors
+/// The bus', and those of an address that is none.
+pub async fn connect(bus: &BusChoice) -> zbus::Result<Connection> {
     match bus {
         BusChoice::Any | BusChoice::Session => Builder::session().build().await,
         BusChoice::System => Builder::system().build().await,

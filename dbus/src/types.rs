@@ -100,6 +100,8 @@ pub struct WalletStatus {
     pub agent_kind: Option<String>,
     /// Whether the user is being asked something.
     pub busy: bool,
+    /// How many of the user's payments have not ended; a daemon of before does not tell.
+    pub open_payments: Option<u32>,
     /// `new`, `open`, `locked`, `rolled-back` or `unusable`.
     pub store: String,
     /// Why the store is locked, refused or unusable.
