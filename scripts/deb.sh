@@ -75,4 +75,4 @@ fi
 mkdir -p "$out"
 rm -f "$out"/fwpd_*.deb "$out"/fwpd-sandbox_*.deb
 cp "$stage"/*.deb "$out/"
-ls "$out"/*.deb
+ls "$out"/fwpd{,-sandbox}_*.deb
