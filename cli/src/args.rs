@@ -1,12 +1,23 @@
 //! The command line.
 
+mod asking;
+mod authenticators;
 mod browser;
+mod cards;
+mod keys;
+mod payments;
 
+pub use asking::{AgentArgs, AskArgs, PassphraseArgs};
+pub use authenticators::{
+    AuthenticatorsArgs, AuthenticatorsCommand, CertifyArgs, PinArgs, PinCommand, ResetArgs, WhichArgs,
+};
 pub use browser::{BrowserCommand, InstallArgs, WhereArgs};
+pub use cards::{EnrollArgs, RemoveArgs, ShowArgs};
+pub use keys::{ExportArgs, ImportArgs, KeysAddArgs, KeysArgs, KeysCommand, KeysRemoveArgs, KeysRotateArgs};
+pub use payments::{HistoryArgs, PayArgs};
 
 use crate::bus::BusChoice;
-use clap::builder::NonEmptyStringValueParser as NonEmpty;
-use clap::{Args, Parser, Subcommand, ValueHint};
+use clap::{Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use std::path::PathBuf;
 
@@ -196,10 +207,20 @@ your bank).")]
     #[command(subcommand, after_long_help = browser::EXAMPLES)]
     Browser(BrowserCommand),
 
+    /// Show how the wallet is: where it runs, who asks you, what is open
+    #[command(after_long_help = "\
+This starts nothing: a wallet that is not running is said to be so, and the exit status is 0 if the first call would start it. \
+\"fwpctl doctor\" starts it, looks closer, and says what to do.")]
+    Status,
+
     /// Check that everything is in order
     #[command(after_long_help = "\
-Looks at the bus, the daemon, the dialog that asks you, the store, the cards, the authenticators, whether security keys can be \
-seen and used, whether each browser finds the wallet, and the clock (a bank refuses an authorization that is more than some minutes off). Each line says what to do where something is wrong.")]
+Looks at the buses, the service, the daemon, the dialog that asks you, the store and what opens it, the cards, the authenticators, \
+whether security keys can be seen and used, what polkit lets you do, whether each browser finds the wallet, and the clock (a bank \
+refuses an authorization that is more than some minutes off). Each line says what to do where something is wrong.
+
+With --json each finding has \"check\", \"health\" (ok, unknown, warning, problem), \"found\" and \"remedy\", which is null where \
+\"found\" says it already. The exit status is 0 where there is no problem.")]
     Doctor,
 
     /// Ask the wallet's questions on this terminal, until Ctrl-C
@@ -225,413 +246,6 @@ Example:
         #[arg(value_hint = ValueHint::DirPath)]
         dir: PathBuf,
     },
-}
-
-/// `authenticators`
-#[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
-pub struct AuthenticatorsArgs {
-    /// Go on showing which come and go, until Ctrl-C
-    #[arg(long)]
-    pub watch: bool,
-
-    /// What to do with one.
-    #[command(subcommand)]
-    pub command: Option<AuthenticatorsCommand>,
-}
-
-/// `authenticators ...`
-#[derive(Debug, Subcommand)]
-pub enum AuthenticatorsCommand {
-    /// Show everything that one says of itself
-    #[command(after_long_help = "\
-Example:
-  fwpctl authenticators info usb_1
-
-It can be used for payments if its versions have FIDO_2_0 or later, and it has a PIN or a fingerprint reader. Cards need no \
-room on it: \"free slots\" are for keys of other sites.")]
-    Info(WhichArgs),
-
-    /// Let a security key blink, to tell it from others
-    Wink(WhichArgs),
-
-    /// Delete all keys and the PIN of one, for good
-    #[command(after_long_help = "\
-Example:
-  fwpctl authenticators reset usb_1
-
-You are asked first, and told how many of your cards may have their keys there: they stay in the list and can't be used any \
-more, until your bank issues new ones. Keys of other sites, on a security key, are deleted as well.
-
-Most security keys allow this in the first seconds after they were plugged in only. Then you are told to pull it out and plug \
-it in again, and it is reset at once, after a touch.")]
-    Reset(ResetArgs),
-
-    /// Have the TPM's attestation key certified, so that a bank can verify where keys are
-    #[command(after_long_help = "\
-Examples:
-  fwpctl authenticators certify https://ca.example/tpm
-  fwpctl authenticators certify tpm https://ca.example/tpm
-
-The TPM vouches for the keys that you enroll from then on: a bank that trusts the certification authority can verify that they \
-are in a TPM and can't leave it. Without this they vouch for themselves, which any program could claim; keys of before stay \
-as they are. You do it once, and again after the TPM was cleared or the authenticator reset.
-
-You are asked first, because of what the authority gets to know: the certificate that the TPM's maker gave it, by which this one \
-TPM can be known again, and a new attestation key. It proves that both are of one TPM by a secret that only this TPM can open. \
-It learns nothing of cards and payments. Banks see the attestation key's certificate with each enrollment: the same one for all of \
-them.")]
-    Certify(CertifyArgs),
-
-    /// Set or change a PIN
-    #[command(subcommand)]
-    Pin(PinCommand),
-}
-
-/// `authenticators certify`
-#[derive(Debug, Args)]
-#[command(allow_missing_positional = true)]
-pub struct CertifyArgs {
-    /// Its number, ID or kind in "fwpctl authenticators" [default: tpm]
-    #[arg(value_parser = NonEmpty::new())]
-    pub which: Option<String>,
-
-    /// The certification authority: an https URL (http on this machine only)
-    #[arg(value_name = "URL", value_hint = ValueHint::Url)]
-    pub url: String,
-
-    /// Don't ask, where no other dialog is there to ask
-    #[arg(long)]
-    pub yes: bool,
-}
-
-/// `keys`
-#[derive(Debug, Args)]
-pub struct KeysArgs {
-    /// What to do with them.
-    #[command(subcommand)]
-    pub command: Option<KeysCommand>,
-}
-
-/// `keys ...`
-#[derive(Debug, Subcommand)]
-pub enum KeysCommand {
-    /// Show the slots, and whether each opens the store now (the same as without a word)
-    List,
-
-    /// Add a slot
-    #[command(after_long_help = "\
-Examples:
-  fwpctl keys add passphrase
-  fwpctl keys add passphrase --yes --passphrase-fd 3 3<passphrase.txt
-  fwpctl keys add tpm
-  fwpctl keys add tpm --pcrs 0,7
-
-A TPM slot opens the store on this computer alone. With --pcrs only while the computer starts as it does now: the numbers are \
-registers of the TPM that record firmware (0), Secure Boot (7) and so on. CAREFUL: an update of the firmware or of Secure Boot's \
-lists changes them and shuts such a slot for good. Have another slot, a passphrase at least; after the update remove the slot \
-and add it anew.")]
-    Add(KeysAddArgs),
-
-    /// Remove a slot
-    #[command(after_long_help = "\
-Example:
-  fwpctl keys remove 1
-
-Only if another slot opens the store here and now; where that is a passphrase, you are asked for it. What the slot kept elsewhere \
-(file, keyring) is deleted.")]
-    Remove(KeysRemoveArgs),
-
-    /// Fill every slot anew
-    #[command(after_long_help = "\
-Examples:
-  fwpctl keys rotate
-  fwpctl keys rotate --data-key
-
-With --data-key there is a new key, and everything is encrypted anew under it: what was removed before opens nothing any more, in \
-no copy that is made from now on. Every slot has to be usable; remove those first that aren't. A passphrase is asked for.")]
-    Rotate(KeysRotateArgs),
-
-    /// Say that this copy of the store is meant, though a newer one was there
-    #[command(after_long_help = "\
-A counter in the TPM or the keyring notices when an old copy of the store is put back. If you did that, from a backup say, say so \
-by this. If you did not, somebody may have: an old copy has forgotten payments that you authorized and wrong PINs that were tried.")]
-    AcceptCopy(PassphraseArgs),
-}
-
-/// Passphrases and consent without a person.
-#[derive(Debug, Default, Args)]
-#[command(next_help_heading = "Without a person")]
-pub struct PassphraseArgs {
-    /// Approve without asking, where no other dialog is there to ask; what was approved is still printed
-    #[arg(long)]
-    pub yes: bool,
-
-    /// Read passphrases from this inherited file descriptor, one line for each time that one is wanted
-    #[arg(long, value_name = "N")]
-    pub passphrase_fd: Option<u32>,
-}
-
-/// `keys add`
-#[derive(Debug, Args)]
-pub struct KeysAddArgs {
-    /// Which kind
-    #[arg(value_parser = ["passphrase", "tpm", "secret-service", "systemd-credential", "key-file"])]
-    pub kind: String,
-
-    /// For a TPM slot: it opens only while these registers (0 to 23) are what they are now. An update may shut it for good
-    #[arg(long, value_name = "N,N", value_delimiter = ',')]
-    pub pcrs: Vec<u32>,
-
-    /// How questions are answered.
-    #[command(flatten)]
-    pub ask: PassphraseArgs,
-}
-
-/// `keys remove`
-#[derive(Debug, Args)]
-pub struct KeysRemoveArgs {
-    /// Its number in "fwpctl keys"
-    pub slot: i64,
-
-    /// How questions are answered.
-    #[command(flatten)]
-    pub ask: PassphraseArgs,
-}
-
-/// `keys rotate`
-#[derive(Debug, Args)]
-pub struct KeysRotateArgs {
-    /// Have a new key, and encrypt everything anew under it
-    #[arg(long)]
-    pub data_key: bool,
-
-    /// How questions are answered.
-    #[command(flatten)]
-    pub ask: PassphraseArgs,
-}
-
-/// `export`
-#[derive(Debug, Args)]
-pub struct ExportArgs {
-    /// The file, which must not be there yet, or "-" for standard output
-    #[arg(value_hint = ValueHint::FilePath)]
-    pub file: PathBuf,
-
-    /// How questions are answered.
-    #[command(flatten)]
-    pub ask: PassphraseArgs,
-}
-
-/// `import`
-#[derive(Debug, Args)]
-pub struct ImportArgs {
-    /// The file, or "-" for standard input
-    #[arg(value_hint = ValueHint::FilePath)]
-    pub file: PathBuf,
-
-    /// How questions are answered.
-    #[command(flatten)]
-    pub ask: PassphraseArgs,
-}
-
-/// An authenticator by name.
-#[derive(Debug, Args)]
-pub struct WhichArgs {
-    /// Its number, ID or kind in "fwpctl authenticators", "key" or "platform" [default: the only one]
-    #[arg(value_parser = NonEmpty::new())]
-    pub which: Option<String>,
-}
-
-/// `authenticators reset`
-#[derive(Debug, Args)]
-pub struct ResetArgs {
-    /// Its number, ID or kind in "fwpctl authenticators", "key" or "platform" [default: the only one]
-    #[arg(value_parser = NonEmpty::new())]
-    pub which: Option<String>,
-
-    /// Don't ask, where no other dialog is there to ask
-    #[arg(long)]
-    pub yes: bool,
-}
-
-/// How questions are answered without a person.
-#[derive(Debug, Default, Args)]
-#[command(next_help_heading = "Without a person")]
-pub struct AskArgs {
-    /// Approve without asking, where no other dialog is there to ask; what was approved is still printed
-    #[arg(long)]
-    pub yes: bool,
-
-    /// Read PINs from this inherited file descriptor, one line for each time that one is wanted
-    #[arg(long, value_name = "N")]
-    pub pin_fd: Option<u32>,
-}
-
-/// `enroll`
-#[derive(Debug, Args)]
-pub struct EnrollArgs {
-    /// The offer: an https URL (http on this machine only), a file, or "-" for standard input
-    #[arg(value_name = "URL|FILE", value_hint = ValueHint::AnyPath)]
-    pub offer: String,
-
-    /// The host that an offer file comes from: your bank's
-    #[arg(long)]
-    pub host: Option<String>,
-
-    /// Where the attestation of the new key is written ("-": standard output), for an offer from a file
-    #[arg(long, value_name = "FILE", default_value = "-", value_hint = ValueHint::FilePath)]
-    pub attestation: PathBuf,
-
-    /// Where the bank's answer will be ("-": standard input), for an offer from a file
-    #[arg(long, value_name = "FILE", default_value = "-", value_hint = ValueHint::FilePath)]
-    pub cards: PathBuf,
-
-    /// Make the key in this authenticator: its number, ID or kind in "fwpctl authenticators", "key" for any security key (the
-    /// one that you touch), or "platform" for this computer [default: a security key if one is there, else this computer]
-    #[arg(long, value_name = "NAME")]
-    pub authenticator: Option<String>,
-
-    /// Replace cards of the same issuer, account and network
-    #[arg(long)]
-    pub replace: bool,
-
-    /// How questions are answered.
-    #[command(flatten)]
-    pub ask: AskArgs,
-}
-
-/// `show`
-#[derive(Debug, Args)]
-pub struct ShowArgs {
-    /// The card: its number in "fwpctl list", serial number or ID
-    #[arg(value_parser = NonEmpty::new())]
-    pub card: String,
-
-    /// Draw the card's picture into this PNG file
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub image: Option<PathBuf>,
-
-    /// Width of the picture in pixels
-    #[arg(long, value_name = "PIXELS", default_value_t = 640, requires = "image",
-          value_parser = clap::value_parser!(u32).range(16..=i64::from(crate::card_image::MAX_PIXELS)))]
-    pub width: u32,
-}
-
-/// `remove`
-#[derive(Debug, Args)]
-pub struct RemoveArgs {
-    /// The card: its number in "fwpctl list", serial number or ID
-    #[arg(value_parser = NonEmpty::new())]
-    pub card: String,
-
-    /// Don't ask, where no other dialog is there to ask
-    #[arg(long)]
-    pub yes: bool,
-}
-
-/// `pay`
-#[derive(Debug, Args)]
-pub struct PayArgs {
-    /// The request as a JSON file, "-" for standard input; or use the options below
-    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath,
-          conflicts_with_all = ["payee", "id", "amount", "currency", "network"])]
-    pub request: Option<PathBuf>,
-
-    /// The host that asks for the money; with a file, it must be the file's payeeHost if that has one
-    #[arg(long, value_name = "HOST", help_heading = "The request")]
-    pub host: Option<String>,
-
-    /// Name of the payee
-    #[arg(long, value_name = "NAME", help_heading = "The request")]
-    pub payee: Option<String>,
-
-    /// The payee's number for this request
-    #[arg(long, value_name = "ID", help_heading = "The request")]
-    pub id: Option<String>,
-
-    /// How much, such as 435.00
-    #[arg(long, value_name = "AMOUNT", help_heading = "The request")]
-    pub amount: Option<String>,
-
-    /// Three letters, such as EUR
-    #[arg(long, value_name = "CODE", help_heading = "The request")]
-    pub currency: Option<String>,
-
-    /// A payment network that the payee takes; may be repeated
-    #[arg(long, value_name = "NETWORK", help_heading = "The request")]
-    pub network: Vec<String>,
-
-    /// Pay with this card: its number in "fwpctl list", serial number or ID
-    #[arg(long, value_parser = NonEmpty::new())]
-    pub card: Option<String>,
-
-    /// How questions are answered.
-    #[command(flatten)]
-    pub ask: AskArgs,
-}
-
-/// `history`
-#[derive(Debug, Args)]
-pub struct HistoryArgs {
-    /// How many entries
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub limit: u32,
-
-    /// Only entries before this number, for paging
-    #[arg(long, value_name = "NUMBER")]
-    pub before: Option<u64>,
-}
-
-/// `pin`
-#[derive(Debug, Subcommand)]
-pub enum PinCommand {
-    /// Set the first PIN
-    #[command(after_long_help = "\
-Examples:
-  fwpctl pin set
-  fwpctl pin set usb_1
-  fwpctl pin set --pin-fd 3 3<pin.txt      the file has one line")]
-    Set(PinArgs),
-
-    /// Change the PIN
-    #[command(after_long_help = "\
-Examples:
-  fwpctl pin change
-  fwpctl pin change --pin-fd 3 3<pins.txt  two lines: the present PIN, then the new one")]
-    Change(PinArgs),
-}
-
-/// `pin set`, `pin change`
-#[derive(Debug, Args)]
-pub struct PinArgs {
-    /// Its number, ID or kind in "fwpctl authenticators", "key" or "platform" [default: the only one]
-    #[arg(value_parser = NonEmpty::new())]
-    pub which: Option<String>,
-
-    /// The same as an option
-    #[arg(long, value_name = "NAME", conflicts_with = "which")]
-    pub authenticator: Option<String>,
-
-    /// Read the PIN from this inherited file descriptor, a line each; never from an argument
-    #[arg(long, value_name = "N")]
-    pub pin_fd: Option<u32>,
-}
-
-/// `agent`
-#[derive(Debug, Args)]
-pub struct AgentArgs {
-    /// Offer this card only: its serial number or ID
-    #[arg(long, value_parser = NonEmpty::new())]
-    pub card: Option<String>,
-
-    /// How questions are answered.
-    #[command(flatten)]
-    pub ask: AskArgs,
-
-    /// Read passphrases from this inherited file descriptor, one line for each time that one is wanted
-    #[arg(long, value_name = "N", help_heading = "Without a person")]
-    pub passphrase_fd: Option<u32>,
 }
 
 /// The command line with the parts of its help that are made of tables.
