@@ -25,6 +25,8 @@ pub struct Found {
     pub client: Client,
     /// The bus's name for people, safe to print.
     pub bus: String,
+    /// Which bus it is: never [`BusChoice::Any`].
+    pub choice: BusChoice,
 }
 
 /// Finds the wallet.
@@ -33,7 +35,10 @@ pub struct Found {
 /// [`Error::NoDaemon`] with what was tried.
 pub async fn find(choice: &BusChoice) -> Result<Found, Error> {
     match find::find(choice).await {
-        Ok(found) => Ok(Found { client: found.client, bus: safe(&found.bus.to_string()).to_string() }),
+        Ok(found) => {
+            let bus = safe(&found.bus.to_string()).to_string();
+            Ok(Found { client: found.client, bus, choice: found.bus })
+        }
         Err(NotFound(tried)) => Err(Error::NoDaemon { tried: safe(&tried).to_string() }),
     }
 }
@@ -46,7 +51,8 @@ pub async fn answered<T>(out: Out, work: impl Future<Output = Result<T, Error>>)
     within(ANSWER_LIMIT, out, "Waiting for the wallet to answer ...", work).await
 }
 
-async fn within<T>(
+/// What comes of `work` within `limit`; after a while the person is told what is waited for.
+pub(crate) async fn within<T>(
     limit: Duration,
     out: Out,
     meanwhile: &str,

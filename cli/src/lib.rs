@@ -9,6 +9,8 @@
 //! | [`agent`], `questions` | the wallet's questions, asked on a terminal or answered by `--yes`, `--card`, `--pin-fd`; what they say |
 //! | [`terminal`], [`pin`], [`interrupt`] | lines and PINs from a terminal, PINs from a descriptor, Ctrl-C |
 //! | [`bus`], [`events`], [`cards`] | finding the wallet; cards as people name them |
+//! | [`buses`], [`systemd`] | which buses there are, and what systemd knows of the service, without starting anything |
+//! | [`polkit`] | who asks for the password that polkit may want on the system's bus |
 //! | [`origin`], [`http`] | where an offer comes from, which rpId it may name (public suffix list), and the way there |
 //! | [`browsers`] | browsers on this computer, and the files that register the wallet with them |
 //! | [`request`] | a payment request from a file or options |
@@ -20,6 +22,7 @@ pub mod agent;
 pub mod args;
 pub mod browsers;
 pub mod bus;
+pub mod buses;
 pub mod card_image;
 pub mod cards;
 pub mod commands;
@@ -31,8 +34,10 @@ pub mod interrupt;
 pub mod origin;
 pub mod out;
 pub mod pin;
+pub mod polkit;
 mod questions;
 pub mod request;
+pub mod systemd;
 pub mod table;
 pub mod terminal;
 pub mod text;

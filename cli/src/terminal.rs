@@ -77,6 +77,12 @@ impl Terminal {
         Some(usize::from(columns)).filter(|columns| *columns > 0)
     }
 
+    /// The terminal as it is now, to be so again.
+    pub fn keep(self) -> Option<Kept> {
+        let before = tcgetattr(&self.tty).ok()?;
+        Some(Kept { tty: self.tty, before })
+    }
+
     /// Writes text that is safe already ([`crate::text`]). A terminal that is gone is noticed by the next question.
     pub fn say(&self, text: &str) {
         let _ = (&self.tty).write_all(text.as_bytes());
@@ -226,6 +232,22 @@ impl<'t> KeyMode<'t> {
         keys.special_codes[SpecialCodeIndex::VTIME] = 1;
         tcsetattr(tty, OptionalActions::Flush, &keys).ok()?;
         Some(Self { tty, before })
+    }
+}
+
+/// A terminal that another program may use meanwhile, and end while it hides what is typed: as it was when this is dropped.
+#[derive(Debug)]
+pub struct Kept {
+    tty: File,
+    before: Termios,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        // Where nothing changed nothing is set: that would stop a program in the background.
+        if tcgetattr(&self.tty).is_ok_and(|now| now.local_modes != self.before.local_modes) {
+            let _ = tcsetattr(&self.tty, OptionalActions::Now, &self.before);
+        }
     }
 }
 

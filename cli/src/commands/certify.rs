@@ -8,6 +8,7 @@ use crate::cards::id_of;
 use crate::error::Error;
 use crate::http;
 use crate::origin::OfferUrl;
+use crate::polkit::Polkit;
 use fwp::certification::{
     ActivatedCredential, CertificationRequest, CredentialChallenge, IssuedCertificates, MAX_MESSAGE_BYTES,
 };
@@ -23,13 +24,15 @@ pub(super) async fn run(context: &Context, args: CertifyArgs) -> Result<(), Erro
     let agent = TerminalAgent::new(answers(&ask)?, out, context.interrupt.clone());
     let found = until_interrupted(context, bus::find(&context.bus)).await?;
     let client = &found.client;
+    let mut polkit = Polkit::ready(&found).await;
     let work = async {
         let pick = authenticators::pick(client, Some(args.which.as_deref().unwrap_or(TPM)));
         let path = bus::answered(out, pick).await?;
         bus::ensure_agent(client, &agent, out).await?;
         let authenticator = client.authenticator(&path).await?;
         // The user is asked meanwhile.
-        let begun = authenticator.begin_certification(authority.host()).await?;
+        let begun = authenticator.begin_certification(authority.host()).await;
+        let begun = polkit.explained(out, begun.map_err(Error::Wallet))?;
         let request = CertificationRequest {
             endorsement_certificate: begun.endorsement_certificate,
             attestation_key: begun.attestation_key,

@@ -3,16 +3,17 @@
 use super::{Context, answers, authenticators, blocking, list, read_text, until_interrupted};
 use crate::agent::TerminalAgent;
 use crate::args::EnrollArgs;
-use crate::bus;
+use crate::bus::{self, Found};
 use crate::cards::{self, Card};
 use crate::error::{Error, file_error};
 use crate::http;
 use crate::origin::{OfferUrl, check_rp_id, parse_host};
 use crate::out::Out;
+use crate::polkit::Polkit;
 use crate::text::safe;
 use fwp::enrollment::{MAX_CARDS_BYTES, MAX_OFFER_BYTES, Offer};
 use fwp_dbus::types::EnrollmentOptions;
-use fwp_dbus::{Client, ClientError, Event, Events};
+use fwp_dbus::{ClientError, Event, Events};
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -45,7 +46,7 @@ pub(super) async fn run(context: &Context, args: EnrollArgs) -> Result<(), Error
     let found = until_interrupted(context, bus::find(&context.bus)).await?;
     let client = &found.client;
     let agent = TerminalAgent::new(answers, out, context.interrupt.clone());
-    let enrolled = enroll(context, client, &agent, &args, &accepted).await;
+    let enrolled = enroll(context, &found, &agent, &args, &accepted).await;
     let paths = enrolled.map_err(|error| agent.take_trouble().unwrap_or(error))?;
 
     let cards = until_interrupted(context, bus::answered(out, cards::list(client))).await?;
@@ -92,12 +93,13 @@ async fn offer(out: Out, args: &EnrollArgs) -> Result<Accepted, Error> {
 /// The new cards. Whatever goes wrong, the enrollment is cancelled in the wallet, too.
 async fn enroll(
     context: &Context,
-    client: &Client,
+    found: &Found,
     agent: &TerminalAgent,
     args: &EnrollArgs,
     accepted: &Accepted,
 ) -> Result<Vec<OwnedObjectPath>, Error> {
-    let out = context.out;
+    let (out, client) = (context.out, &found.client);
+    let mut polkit = Polkit::ready(found).await;
     let begin = async {
         let (authenticator, attachment) = match args.authenticator.as_deref() {
             Some(authenticators::ANY_KEY) => (None, Some("cross-platform")),
@@ -111,7 +113,7 @@ async fn enroll(
         let begin = async {
             Ok(client.wallet().await?.begin_enrollment(&accepted.text, &accepted.host, &options).await?)
         };
-        bus::answered(out, begin).await
+        polkit.answered(out, begin).await
     };
     let path = until_interrupted(context, begin).await?;
     let mut events = client.events(&path);

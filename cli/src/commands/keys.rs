@@ -5,6 +5,7 @@ use crate::agent::TerminalAgent;
 use crate::args::{KeysAddArgs, KeysArgs, KeysCommand, PassphraseArgs};
 use crate::bus;
 use crate::error::Error;
+use crate::polkit::Polkit;
 use crate::table::Table;
 use fwp_dbus::proxy::StoreProxy;
 use fwp_dbus::types::{SlotInfo, SlotOptions};
@@ -45,9 +46,11 @@ pub(super) async fn asked<T>(
     let agent = TerminalAgent::new(store_answers(ask)?, context.out, context.interrupt.clone());
     let found = until_interrupted(context, bus::find(&context.bus)).await?;
     let client = &found.client;
+    let mut polkit = Polkit::ready(&found).await;
     let done = async {
         bus::ensure_agent(client, &agent, context.out).await?;
-        work(client.store().await?).await
+        let done = work(client.store().await?).await;
+        polkit.explained(context.out, done)
     };
     until_interrupted(context, done).await.map_err(|error| agent.take_trouble().unwrap_or(error))
 }

@@ -17,6 +17,7 @@ mod pin;
 mod remove;
 mod reset;
 mod show;
+mod status;
 
 use crate::agent::Answers;
 use crate::args::{AskArgs, Cli, Command, PassphraseArgs};
@@ -61,7 +62,8 @@ pub async fn run(cli: Cli, out: Out) -> Result<(), Error> {
         Command::History(args) => until_interrupted(context, history::run(context, args)).await,
         Command::Authenticators(args) => authenticators::run(context, args).await,
         Command::Browser(command) => browser::run(context, command).await,
-        Command::Doctor => until_interrupted(context, doctor::run(context)).await,
+        Command::Status => Box::pin(until_interrupted(context, status::run(context))).await,
+        Command::Doctor => Box::pin(until_interrupted(context, doctor::run(context))).await,
         Command::Completions { shell } => manual::completions(out, shell),
         Command::Man { dir } => manual::pages(out, &dir),
     }

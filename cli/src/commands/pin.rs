@@ -4,6 +4,7 @@ use super::{Context, answers, authenticators, until_interrupted};
 use crate::agent::TerminalAgent;
 use crate::args::{AskArgs, PinArgs, PinCommand};
 use crate::error::Error;
+use crate::polkit::Polkit;
 use crate::{bus, events};
 
 pub(super) async fn run(context: &Context, command: PinCommand) -> Result<(), Error> {
@@ -18,6 +19,7 @@ pub(super) async fn run(context: &Context, command: PinCommand) -> Result<(), Er
     let agent = TerminalAgent::new(answers(&ask)?, context.out, context.interrupt.clone());
     let found = until_interrupted(context, bus::find(&context.bus)).await?;
     let client = &found.client;
+    let mut polkit = Polkit::ready(&found).await;
     let work = async {
         let pick = authenticators::pick(client, authenticator.as_deref());
         let path = bus::answered(context.out, pick).await?;
@@ -28,7 +30,7 @@ pub(super) async fn run(context: &Context, command: PinCommand) -> Result<(), Er
             let started = if first { proxy.set_pin().await } else { proxy.change_pin().await };
             started.map_err(Error::Wallet)
         };
-        bus::answered(context.out, start).await?;
+        polkit.answered(context.out, start).await?;
         events::finished(&mut events).await
     };
     until_interrupted(context, work).await.map_err(|error| agent.take_trouble().unwrap_or(error))?;

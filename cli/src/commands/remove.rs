@@ -5,6 +5,7 @@ use crate::agent::{Answers, TerminalAgent};
 use crate::args::RemoveArgs;
 use crate::cards::{self, masked_account};
 use crate::error::Error;
+use crate::polkit::Polkit;
 use crate::{bus, events};
 
 pub(super) async fn run(context: &Context, args: RemoveArgs) -> Result<(), Error> {
@@ -12,13 +13,14 @@ pub(super) async fn run(context: &Context, args: RemoveArgs) -> Result<(), Error
     let agent = TerminalAgent::new(answers, context.out, context.interrupt.clone());
     let found = until_interrupted(context, bus::find(&context.bus)).await?;
     let client = &found.client;
+    let mut polkit = Polkit::ready(&found).await;
     let removal = async {
         let cards = bus::answered(context.out, cards::list(client)).await?;
         let card = cards::find(&cards, &args.card)?;
         bus::ensure_agent(client, &agent, context.out).await?;
         let mut events = client.events(&card.path);
         let start = async { client.credential(&card.path).await?.delete().await.map_err(Error::Wallet) };
-        bus::answered(context.out, start).await?;
+        polkit.answered(context.out, start).await?;
         events::finished(&mut events).await?;
         Ok(card.clone())
     };
