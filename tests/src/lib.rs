@@ -1,6 +1,7 @@
 //! End-to-end tests with the real parts, and what they are made of. Nothing here stands in for a part that can run:
 //!
 //! * [`bus`]: a private `dbus-daemon`, as a session's or configured like the system's.
+//! * [`polkit`]: a polkitd on it, with actions and rules of the test's own.
 //! * [`daemon`]: `fwpd` on it, with a state directory of its own; killed, ended and started again at will.
 //! * [`agent`]: an agent that answers by a script, and keeps what it was asked.
 //! * [`bank`]: an issuer that checks attestations, issues cards and opens authorizations, with the bank's library.
@@ -16,6 +17,7 @@ pub mod bus;
 pub mod daemon;
 pub mod machine;
 pub mod owner;
+pub mod polkit;
 pub mod programs;
 pub mod requests;
 
