@@ -18,6 +18,7 @@ use zbus::names::OwnedUniqueName;
 use zbus::{Message, OwnedObjectPath};
 
 use crate::call::Caller;
+use crate::clock;
 use crate::context::Context;
 use crate::interrupts::{Interrupter, Interrupts, interrupts};
 use crate::wallets::Wallet;
@@ -243,7 +244,7 @@ impl Agent {
             connection.call_method(Some(self.owner.as_str()), &self.path, Some(AGENT.name), method, body);
         let passes = async {
             match deadline {
-                Some(deadline) => tokio::time::sleep(deadline).await,
+                Some(deadline) => clock::sleep(deadline).await,
                 None => std::future::pending().await,
             }
         };

@@ -3,70 +3,58 @@
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ctap_tpm::Tpm;
 use futures_util::StreamExt;
-use fwp_dbus::interfaces::BUS_NAME;
+use fwp_dbus::ErrorName;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use zbus::connection::Builder;
-use zbus::fdo::RequestNameFlags;
 use zbus::message::Type;
 use zbus::names::OwnedUniqueName;
 use zbus::{MatchRule, Message, MessageStream};
 
 use crate::authenticators::{SecurityKeys, TpmDoor, Watchers};
-use crate::call::{Call, Caller, Uid};
+use crate::call::{Call, Caller, Failure, Uid};
 use crate::callers::{Admission, Callers};
 use crate::config::Config;
 use crate::context::{Bus, Context};
 use crate::platform::OperatingSystem;
 use crate::router;
 use crate::seats;
+use crate::service::{self, Signals};
 use crate::wallets::Wallets;
+use crate::work::Work;
 use crate::{Options, RunError};
 
 /// Messages that may wait to be looked at. The loop below never waits, so that this is for bursts.
 const MAX_QUEUED: NonZeroUsize = NonZeroUsize::new(256).unwrap();
-
-/// How long what is open has to end when the daemon does.
-const SHUT_DOWN: Duration = Duration::from_secs(2);
 
 /// Serves until a signal ends it, or the bus does.
 ///
 /// # Errors
 /// [`RunError`].
 pub(crate) async fn serve(options: Options, config: Config) -> Result<(), RunError> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signals)?;
+    let mut signals = Signals {
+        terminate: signal(SignalKind::terminate()).map_err(RunError::Signals)?,
+        interrupt: signal(SignalKind::interrupt()).map_err(RunError::Signals)?,
+    };
     let builder = match options.bus {
         Bus::Session => Builder::session(),
         Bus::System => Builder::system(),
     };
     let connection = builder.max_queued(MAX_QUEUED).build().await?;
-    let messages = MessageStream::from(&connection);
+    let mut messages = MessageStream::from(&connection);
     let daemon = Daemon::new(&messages, options, config);
     daemon.watch_ends().await?;
-    // Nobody replaces the wallet, and it replaces and waits for nobody; zbus' default would let any program take over.
-    let alone = RequestNameFlags::DO_NOT_QUEUE;
-    daemon.context.connection.request_name_with_flags(BUS_NAME, alone).await?;
-    tracing::info!(bus = daemon.context.bus.as_str(), "serving");
-
-    let ended = tokio::select! {
-        () = daemon.run(messages) => Err(RunError::BusEnded),
-        _ = terminate.recv() => Ok(()),
-        _ = interrupt.recv() => Ok(()),
-    };
-    tracing::info!("ending");
-    if tokio::time::timeout(SHUT_DOWN, daemon.wallets.shut_down()).await.is_err() {
-        tracing::warn!("something did not end in time");
-    }
-    ended
+    service::take_name(&daemon).await?;
+    service::live(&daemon, &mut messages, &mut signals).await
 }
 
-struct Daemon {
-    context: Rc<Context>,
+/// The wallets, and what they have of the bus.
+#[derive(Clone)]
+pub(crate) struct Daemon {
+    pub(crate) context: Rc<Context>,
     wallets: Rc<Wallets>,
 }
 
@@ -85,6 +73,7 @@ impl Daemon {
             tpm,
             tpm_door: TpmDoor::default(),
             seats_changed: watch::Sender::new(()),
+            work: Work::new(),
         });
         let wallets = Rc::new(Wallets::new(Rc::clone(&context)));
         Self { context, wallets }
@@ -110,13 +99,29 @@ impl Daemon {
 
     /// Looks at every message, in the order in which the bus gave them. Nothing here waits for an answer from the bus:
     /// the answer would be behind the messages that wait.
-    async fn run(&self, mut messages: MessageStream) {
+    pub(crate) async fn run(&self, messages: &mut MessageStream) {
         while let Some(message) = messages.next().await {
-            match message {
-                Ok(message) => self.take(&message),
-                Err(error) => tracing::warn!(%error, "a message was malformed"),
-            }
+            self.take_next(message);
         }
+    }
+
+    /// Looks at one message.
+    pub(crate) fn take_next(&self, message: zbus::Result<Message>) {
+        match message {
+            Ok(message) => self.take(&message),
+            Err(error) => tracing::warn!(%error, "a message was malformed"),
+        }
+    }
+
+    /// Whether nobody has anything open here that would be missed.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.context.watchers.is_empty() && self.wallets.are_quiet()
+    }
+
+    /// Ends all that is open, and tells whoever waits.
+    pub(crate) async fn shut_down(&self) {
+        self.context.work.close();
+        self.wallets.shut_down().await;
     }
 
     fn take(&self, message: &Message) {
@@ -132,12 +137,14 @@ impl Daemon {
         else {
             return;
         };
+        self.context.work.comes();
         match self.context.callers.admit(&sender, message) {
             Admission::Known(uid) => self.start(message.clone(), sender, uid),
             Admission::Waits => {}
             Admission::Ask => {
-                let this = Self { context: Rc::clone(&self.context), wallets: Rc::clone(&self.wallets) };
+                let (this, asking) = (self.clone(), self.context.work.begin());
                 tokio::task::spawn_local(async move {
+                    let _asking = asking;
                     let resolved = this.context.callers.resolve(&this.context.connection, &sender).await;
                     let Some((uid, waiting)) = resolved else { return };
                     for message in waiting {
@@ -152,13 +159,17 @@ impl Daemon {
     /// they don't wait for anything.
     fn start(&self, message: Message, name: OwnedUniqueName, uid: Uid) {
         let (context, wallets) = (Rc::clone(&self.context), Rc::clone(&self.wallets));
-        tokio::task::spawn_local(async move {
+        self.context.work.spawn(uid, async move {
             // Its end may have been seen before this began; what is made for it now would have no end.
             if !context.callers.is_there(&name) {
                 return;
             }
             let call = Call::new(message, Caller { name, uid });
-            let reply = match router::answer(&wallets, &call).await {
+            let answer = match context.work.is_closed() {
+                true => Err(Failure::new(ErrorName::Aborted, "the wallet is shutting down: call again")),
+                false => router::answer(&wallets, &call).await,
+            };
+            let reply = match answer {
                 Ok(reply) => Some(reply),
                 Err(failure) => call.refusal(&failure),
             };
@@ -188,6 +199,7 @@ impl Daemon {
         if !new_owner.is_empty() {
             return;
         }
+        self.context.work.touch();
         let Ok(name) = OwnedUniqueName::try_from(name) else { return };
         if let Some(uid) = self.context.callers.forget(&name) {
             self.context.watchers.forget(&name);

@@ -14,6 +14,7 @@ use zbus::OwnedObjectPath;
 use crate::agents::{Agent, Unanswered};
 use crate::authenticators::{Os, Platform, Shown};
 use crate::interrupts::{Interrupts, interrupts};
+use crate::journal::{self, Notice};
 use crate::seats;
 use crate::wallets::Wallet;
 
@@ -172,10 +173,14 @@ fn finish<T>(result: Result<Result<T, Error>, tokio::task::JoinError>, end: &End
     if let Some(error) = end.lock().unwrap_or_else(PoisonError::into_inner).take() {
         return Err(error);
     }
-    result.unwrap_or_else(|error| {
+    let result = result.unwrap_or_else(|error| {
         tracing::error!(%error, "a ceremony ended abruptly");
         Err(Error::new(ErrorName::Internal, "the authenticator's driver failed; the wallet's log tells more"))
-    })
+    });
+    if matches!(&result, Err(error) if error.name == ErrorName::PinBlocked) {
+        journal::tell(Notice::PinBlocked, "a PIN is blocked");
+    }
+    result
 }
 
 fn gone() -> Error {

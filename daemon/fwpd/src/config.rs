@@ -34,6 +34,10 @@
 //! payments-per-hour = 10        # in all currencies together; or "unlimited"
 //!                               # What is set in [platform-keys.currencies.JPY], payment or day, goes for that currency, exactly so.
 //!
+//! [service]
+//! idle-exit = 120               # on the system's bus: seconds without anything to do after which the daemon ends, until the next call
+//!                               # starts it again; 0: never
+//!
 //! [tpm]
 //! address = "device:/dev/tpmrm0" # where the TPM is, as tpm2-tools write it; or "none": it is not used
 //! ```
@@ -70,8 +74,19 @@ pub struct Config {
     pub keys: Keys,
     /// What keys in this computer may pay.
     pub platform_keys: PlatformKeys,
+    /// The daemon's life.
+    pub service: Service,
     /// The machine's TPM.
     pub tpm: TpmSettings,
+}
+
+/// The daemon's life.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Service {
+    /// On the system's bus, how long the daemon stays without anything to do; `None`: for ever.
+    #[serde(deserialize_with = "seconds_or_never")]
+    pub idle_exit: Option<Duration>,
 }
 
 /// What keys in this computer may pay: [`Limits`](limits::Limits).
@@ -215,6 +230,12 @@ impl Default for Deadlines {
     }
 }
 
+impl Default for Service {
+    fn default() -> Self {
+        Self { idle_exit: Some(Duration::from_secs(120)) }
+    }
+}
+
 impl Default for Policy {
     fn default() -> Self {
         Self { cool_down: Duration::from_secs(2) }
@@ -317,6 +338,11 @@ fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Er
 
 fn seconds_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     Ok(Duration::from_secs(u32::deserialize(deserializer)?.into()))
+}
+
+fn seconds_or_never<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let seconds = u32::deserialize(deserializer)?;
+    Ok((seconds > 0).then(|| Duration::from_secs(seconds.into())))
 }
 
 fn tpm_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<TpmAddress>, D::Error> {
@@ -430,6 +456,7 @@ mod tests {
             ("roll-back = \"yes\"", "roll-back"),
             ("[keys]\nseats = \"all\"", "seats"),
             ("[tpm]\naddress = \"/dev/tpm0\"", "address"),
+            ("[service]\nidle-exit = -1", "idle-exit"),
             ("[platform-keys]\nday = \"-1\"", "day"),
             ("[platform-keys]\npayments-per-hour = -1", "payments-per-hour"),
             ("[platform-keys]\npayments-per-hour = \"many\"", "payments-per-hour"),

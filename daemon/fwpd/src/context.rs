@@ -14,6 +14,7 @@ use crate::authenticators::{SecurityKeys, TpmDoor, Watchers};
 use crate::callers::Callers;
 use crate::config::Config;
 use crate::platform::OperatingSystem;
+use crate::work::Work;
 
 /// Which bus the daemon serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +51,7 @@ pub(crate) struct Context {
     pub(crate) tpm_door: TpmDoor,
     /// Told when seats may have become other users'.
     pub(crate) seats_changed: watch::Sender<()>,
+    pub(crate) work: Work,
 }
 
 impl Context {

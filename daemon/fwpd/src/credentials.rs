@@ -14,6 +14,7 @@ use zbus::{Message, OwnedObjectPath};
 use crate::agents::Agent;
 use crate::call::{Call, Failure};
 use crate::interrupts::interrupts;
+use crate::journal::{self, Notice};
 use crate::objects::{Object, Properties, variant};
 use crate::wallets::Wallet;
 use crate::{authenticators, clock};
@@ -95,7 +96,7 @@ impl CredentialObject {
         let (wallet, record, caller) =
             (Rc::clone(&self.wallet), Arc::clone(&self.record), call.caller.name.clone());
         let path = path(record.id)?;
-        tokio::task::spawn_local(async move {
+        self.wallet.context.work.spawn(call.caller.uid, async move {
             let end = delete(&wallet, &record, &agent, &caller).await;
             turn.end(&end);
             wallet.context.tell_end(&caller, &path, CREDENTIAL, "DeleteFinished", &end).await;
@@ -128,7 +129,9 @@ async fn delete(
     changes.remove_card(id).audit(AuditEvent::new(clock::now_ms(), AuditKind::CardDeleted).card(id));
     let deleted = wallet.vault.write(|store| store.commit(changes, Durability::Durable)).await;
     wallet.holdings.cards_changed();
-    deleted.map(|_| ())
+    deleted?;
+    journal::tell(Notice::CardDeleted, "a card was deleted");
+    Ok(())
 }
 
 impl Object for CredentialObject {

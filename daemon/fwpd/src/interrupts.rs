@@ -6,6 +6,8 @@ use fwp_dbus::Error;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
+use crate::clock;
+
 /// Interrupts what runs.
 #[derive(Debug, Clone)]
 pub(crate) struct Interrupter(mpsc::UnboundedSender<Error>);
@@ -42,7 +44,7 @@ impl Interrupter {
     pub(crate) fn after(&self, time: Duration, reason: Error) -> Timer {
         let interrupter = self.clone();
         let waiting = async move {
-            tokio::time::sleep(time).await;
+            clock::sleep(time).await;
             interrupter.interrupt(reason);
         };
         Timer(tokio::task::spawn_local(waiting).abort_handle())

@@ -17,6 +17,8 @@
 //! | `claim_origin` | who may name a host; polkit |
 //! | `seats` | whose security keys these are |
 //! | `agents`, `floor`, `interrupts` | who asks the user, one thing at a time, and how that is withdrawn |
+//! | `service`, `work` | the daemon's life: idle exit, its end, what the service manager is told; what is being done |
+//! | [`journal`] | the log, and message IDs |
 //! | `hardening` | no core dumps |
 //! | `config`, `context`, `clock`, `platform`, `tokens` | settings and surroundings |
 #![forbid(unsafe_code)]
@@ -38,16 +40,19 @@ mod floor;
 mod hardening;
 mod holdings;
 mod interrupts;
+pub mod journal;
 mod objects;
 mod payments;
 mod platform;
 mod router;
 mod seats;
+mod service;
 mod store_object;
 mod tokens;
 mod vault;
 mod wallet_object;
 mod wallets;
+mod work;
 
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};

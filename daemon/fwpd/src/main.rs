@@ -7,7 +7,6 @@ use std::process::{Command, ExitCode};
 
 use clap::Parser;
 use fwpd::{Bus, Options};
-use tracing_subscriber::EnvFilter;
 
 /// The payment wallet daemon.
 #[derive(Debug, Parser)]
@@ -64,11 +63,7 @@ fn start_with_environment() {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_env_filter(EnvFilter::try_from_env("FWPD_LOG").unwrap_or_else(|_| EnvFilter::new("info")))
-        .without_time()
-        .init();
+    fwpd::journal::begin();
     start_with_environment();
     let bus = if arguments.system { Bus::System } else { Bus::Session };
     let Some(state_dir) = arguments.state_dir.or_else(|| default_state_dir(bus)) else {

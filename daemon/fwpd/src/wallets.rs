@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use fwp_dbus::{Error, ErrorName};
 use tokio::sync::Mutex;
@@ -86,12 +85,22 @@ impl Wallets {
         }
         // What is done to authenticators and cards, which have no life of their own here.
         self.context.callers.interrupt_all(&reason);
-        let is_open = |wallet: &Rc<Wallet>| {
-            !wallet.payments.is_empty() || !wallet.enrollments.is_empty() || wallet.floor.is_taken()
-        };
-        while wallets.iter().any(is_open) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        // Each of them has told whoever waits for it and stored what is to be kept, when its task has ended.
+        self.context.work.ends().await;
+    }
+
+    /// Whether nothing would be missed that is in this process alone: an agent, what waits for the user, a store that only its
+    /// passphrase opens.
+    pub(crate) fn are_quiet(&self) -> bool {
+        self.by_uid.borrow().values().all(|wallet| {
+            wallet.payments.is_empty()
+                && wallet.enrollments.is_empty()
+                && !wallet.floor.is_taken()
+                && wallet.agents.present().is_none()
+                && wallet.tpm.is_quiet()
+                && wallet.copying.try_lock().is_ok()
+                && wallet.vault.opens_again()
+        })
     }
 }
 
@@ -108,7 +117,7 @@ impl Wallet {
             context: Rc::clone(context),
             uid,
             floor: Floor::new(context.config.policy.cool_down),
-            vault: Vault::new(directory, Guards::of(context, key_file)),
+            vault: Vault::of_user(uid, directory, Guards::of(context, key_file)),
             holdings: Holdings::new(context.config.platform_keys.limits()),
             agents: Agents::default(),
             payments: Payments::default(),

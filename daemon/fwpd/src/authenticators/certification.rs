@@ -45,6 +45,11 @@ struct Begun {
 }
 
 impl Certification {
+    /// Whether none was begun that has not ended.
+    pub(super) fn is_none(&self) -> bool {
+        self.0.borrow().is_none()
+    }
+
     /// A connection ended, and what it began with it.
     pub(super) fn connection_ended(&self, name: &OwnedUniqueName) {
         self.0.borrow_mut().take_if(|begun| begun.owner == *name);

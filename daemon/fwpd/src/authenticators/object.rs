@@ -42,7 +42,7 @@ impl AuthenticatorObject {
         change.check(&self.which, &self.wallet).await?;
         let path = object_path(&self.which.path())?;
         let (wallet, which, caller) = (Rc::clone(&self.wallet), self.which.clone(), call.caller.name.clone());
-        tokio::task::spawn_local(async move {
+        self.wallet.context.work.spawn(call.caller.uid, async move {
             let end = change.carry_out(&which, &wallet, &agent, &caller).await;
             turn.end(&end);
             wallet.context.tell_end(&caller, &path, AUTHENTICATOR, "PinFinished", &end).await;
@@ -56,7 +56,7 @@ impl AuthenticatorObject {
         let turn = self.wallet.floor.take()?;
         let path = object_path(&self.which.path())?;
         let (wallet, which, caller) = (Rc::clone(&self.wallet), self.which.clone(), call.caller.name.clone());
-        tokio::task::spawn_local(async move {
+        self.wallet.context.work.spawn(call.caller.uid, async move {
             let end = reset::reset(&which, &wallet, &agent, &caller).await;
             turn.end(&end);
             if end.is_ok() {

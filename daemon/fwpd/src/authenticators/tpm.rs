@@ -35,6 +35,11 @@ impl TpmDesk {
     pub(crate) fn connection_ended(&self, name: &OwnedUniqueName) {
         self.certification.connection_ended(name);
     }
+
+    /// Whether no certification is open and no ceremony is at the TPM, not even one that was given up.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.certification.is_none() && self.turn.0.try_lock().is_ok()
+    }
 }
 
 /// A wallet's ceremonies at the TPM: one at a time. Where one was given up because the TPM didn't answer, its thread may still

@@ -65,6 +65,11 @@ impl Watchers {
         }
     }
 
+    /// Whether nobody watches.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.watching.borrow().is_empty()
+    }
+
     /// What those who watch may use may have changed.
     pub(crate) fn look(&self) {
         if let Some(changed) = &*self.changed.borrow() {

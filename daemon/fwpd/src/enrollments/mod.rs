@@ -27,6 +27,7 @@ use crate::authenticators::{self, Which};
 use crate::call::{Call, Caller, Failure};
 use crate::floor::Turn;
 use crate::interrupts::Interrupter;
+use crate::journal::{self, Notice};
 use crate::objects::{Object, Properties, variant};
 use crate::wallets::Wallet;
 use crate::{claim_origin, clock, credentials, tokens};
@@ -122,7 +123,7 @@ pub(crate) async fn begin(
         storing: Rc::clone(&wallet.enrollments.storing),
     });
     open.insert(token, Rc::clone(&enrollment));
-    tokio::task::spawn_local(life::live(Rc::clone(wallet), enrollment, to_do));
+    wallet.context.work.spawn(wallet.uid, life::live(Rc::clone(wallet), enrollment, to_do));
     Ok(path)
 }
 
@@ -236,6 +237,7 @@ impl EnrollmentObject {
         let stored = wallet.vault.write(|store| store.commit(changes, Durability::Durable)).await;
         wallet.holdings.cards_changed();
         stored?;
+        journal::tell(Notice::Enrolled, &format!("cards were stored: {}", ids.len()));
         enrollment.happens(Event::Stored);
         ids.into_iter().map(credentials::path).collect()
     }

@@ -149,7 +149,7 @@ fn open(
         delivery: RefCell::new(None),
     });
     open.insert(token, Rc::clone(&payment));
-    tokio::task::spawn_local(life::live(Rc::clone(wallet), payment, to_do));
+    wallet.context.work.spawn(wallet.uid, life::live(Rc::clone(wallet), payment, to_do));
     Ok(path)
 }
 

@@ -7,6 +7,7 @@ use fwp_wallet::payment::{CloseReason, CompleteResult};
 
 use super::{Payment, limits};
 use crate::clock;
+use crate::journal::{self, Notice};
 use crate::wallets::Wallet;
 
 /// Entries of the history that are kept.
@@ -81,6 +82,7 @@ pub(super) async fn record_authorized(wallet: &Wallet, payment: &Payment) {
     limits::keep_taken_back(wallet, payment, &mut changes);
     let committed = wallet.vault.write(|store| store.commit(changes, Durability::Lazy)).await;
     // What had to be durable was so before the authenticator signed; the authorization stands.
+    journal::tell(Notice::PaymentAuthorized, "a payment was authorized");
     payment.history.set(committed.ok().and_then(|committed| committed.history.last().copied()));
 }
 
@@ -114,7 +116,9 @@ pub(super) async fn record_closed(
     if let Err(error) = end
         && was_shown
     {
-        changes.audit(event(payment, audit_of(reason)).reason(error.name.short()));
+        let kind = audit_of(reason);
+        changes.audit(event(payment, kind).reason(error.name.short()));
+        log(kind, reason, error);
     }
     limits::keep_taken_back(wallet, payment, &mut changes);
     if changes.is_empty() {
@@ -123,6 +127,23 @@ pub(super) async fn record_closed(
     changes.keep_history(KEPT_HISTORY).keep_audit(KEPT_AUDIT);
     // A failure is in the log of the vault; the end of a payment can't be refused.
     let _ = wallet.vault.write_existing(|store| store.commit(changes, Durability::Lazy)).await;
+}
+
+/// Tells the administrator, without what is paid where.
+fn log(kind: AuditKind, reason: CloseReason, error: &Error) {
+    let name = error.name.short();
+    match kind {
+        AuditKind::PaymentDeclined | AuditKind::PaymentRefused => {
+            journal::tell(Notice::PaymentRefused, &format!("a payment was refused: {name}"));
+        }
+        AuditKind::PaymentFailed | AuditKind::PinBlocked => {
+            journal::tell(Notice::PaymentFailed, &format!("a payment failed: {name}"));
+        }
+        _ => journal::tell(Notice::PaymentClosed, &format!("a payment was closed: {name}")),
+    }
+    if reason == CloseReason::LimitReached {
+        journal::tell(Notice::LimitReached, "a limit is reached: what this computer's keys may pay");
+    }
 }
 
 fn outcome_of(reason: CloseReason) -> Outcome {

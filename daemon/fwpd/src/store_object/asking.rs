@@ -9,6 +9,7 @@ use fwp_store::slot::LEAST_CHARACTERS;
 use crate::agents::Agent;
 use crate::call::Call;
 use crate::callers::Watch;
+use crate::clock;
 use crate::interrupts::{Interrupts, interrupts};
 use crate::wallets::Wallet;
 
@@ -54,7 +55,7 @@ impl Asking {
             biased;
             reason = self.interrupts.next() => Err(reason),
             done = work => done,
-            () = tokio::time::sleep(self.agent.prompt_deadline()) => {
+            () = clock::sleep(self.agent.prompt_deadline()) => {
                 Err(Error::new(ErrorName::Timeout, "it took too long"))
             }
         }

@@ -18,7 +18,8 @@ use fwp_store::{Found, Store, StoreError};
 use fwp_store_tpm::Pcrs;
 use tokio::sync::Mutex;
 
-use crate::clock;
+use crate::call::Uid;
+use crate::{clock, journal};
 
 pub(crate) use guards::Guards;
 pub(crate) use refusal::{refusal, slot_refusal};
@@ -31,6 +32,8 @@ pub(crate) struct Vault(Arc<Inner>);
 struct Inner {
     directory: PathBuf,
     guards: Guards,
+    /// Whose it is, for the log; unknown in tests alone.
+    uid: Option<Uid>,
     /// A thread that panicked has left a transaction that SQLite rolls back, or a store that says it is broken.
     open: Arc<Mutex<Option<Store>>>,
 }
@@ -40,8 +43,26 @@ pub(crate) type Typed = Vec<Arc<Passphrase>>;
 
 impl Vault {
     /// The store in `directory`, guarded by what `guards` have.
+    #[cfg(test)]
     pub(crate) fn new(directory: PathBuf, guards: Guards) -> Self {
-        Self(Arc::new(Inner { directory, guards, open: Arc::default() }))
+        Self(Arc::new(Inner { directory, guards, uid: None, open: Arc::default() }))
+    }
+
+    /// This user's store in `directory`, guarded by what `guards` have.
+    pub(crate) fn of_user(uid: Uid, directory: PathBuf, guards: Guards) -> Self {
+        Self(Arc::new(Inner { directory, guards, uid: Some(uid), open: Arc::default() }))
+    }
+
+    /// Whether closing it, or ending, costs nobody anything: not while something is done with it, nor where only a passphrase
+    /// opened it.
+    pub(crate) fn opens_again(&self) -> bool {
+        match self.0.open.try_lock() {
+            Ok(open) => {
+                let opened_by = open.as_ref().and_then(Store::opened_by);
+                !matches!(opened_by, Some((_, SlotKind::Passphrase)))
+            }
+            Err(_) => false,
+        }
     }
 
     /// Reads; `None` where nothing was ever stored.
@@ -99,7 +120,8 @@ impl Vault {
         &self,
         writer: impl FnOnce(&mut Store) -> Result<R, StoreError>,
     ) -> Result<R, Error> {
-        self.0.write(&mut self.0.open.blocking_lock(), writer).map_err(|error| refusal(&error))
+        let written = self.0.write(&mut self.0.open.blocking_lock(), writer);
+        journal::of_user_here(self.0.uid, || written.map_err(|error| refusal(&error)))
     }
 
     /// As [`Vault::read`], for threads that may wait.
@@ -111,7 +133,8 @@ impl Vault {
         reader: impl FnOnce(Option<&Store>) -> Result<R, StoreError>,
     ) -> Result<R, Error> {
         let mut open = self.0.open.blocking_lock();
-        self.0.open_existing(&mut open).and_then(|()| reader(open.as_ref())).map_err(|error| refusal(&error))
+        let read = self.0.open_existing(&mut open).and_then(|()| reader(open.as_ref()));
+        journal::of_user_here(self.0.uid, || read.map_err(|error| refusal(&error)))
     }
 
     /// Works on the store with every slot that is at hand, the passphrases that were `typed` among them. `None` where nothing was ever stored; what the work itself fails with is told apart from

@@ -4,10 +4,17 @@ use fwp_dbus::{Error, ErrorName};
 use fwp_store::slot::{SlotError, SlotKind, TpmProblem};
 use fwp_store::{StoreError, Table};
 
+use crate::journal::{self, Notice};
+
 /// Says it in the log, too.
 pub(crate) fn refusal(error: &StoreError) -> Error {
-    tracing::warn!(%error, "the store refuses");
-    meaning(error)
+    let meaning = meaning(error);
+    let notice = match meaning.name {
+        ErrorName::StoreRolledBack => Notice::StoreRolledBack,
+        _ => Notice::StoreUnusable,
+    };
+    journal::tell(notice, &format!("the store refuses: {error}"));
+    meaning
 }
 
 /// What it means.
