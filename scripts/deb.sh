@@ -59,7 +59,7 @@ else
   echo "deb: without the browser extension, which is not built" >&2
   sed -i '/^extension/d' "$source/debian/fwpd.install"
 fi
-"$bin/fwpctl" man "$source/man" 2>"$stage/log" || { cat "$stage/log" >&2; exit 1; }
+"$bin/fwpctl" man "$source/man" >"$stage/log" 2>&1 || { cat "$stage/log" >&2; exit 1; }
 "$bin/fwpctl" completions bash >"$source/completions/bash/fwpctl"
 "$bin/fwpctl" completions zsh >"$source/completions/zsh/_fwpctl"
 "$bin/fwpctl" completions fish >"$source/completions/fish/fwpctl.fish"
