@@ -5,6 +5,8 @@
 #   setup.sh nfc    and what they need on a virtual NFC reader
 #   setup.sh tpm    and what makes a TPM in software
 #   setup.sh browser  and what the extension and its tests in browsers need
+#   setup.sh deb    and what makes the Debian packages
+#   setup.sh container  and what installs them in a container
 #   setup.sh test   and what all tests need; setup.sh bench: benchmarks
 set -euo pipefail
 
@@ -46,6 +48,21 @@ tpm=(
   "swtpm_setup:swtpm-tools"
   "/usr/lib/*/libtss2-tcti-swtpm.so*:libtss2-tcti-swtpm0"
 )
+# The extension alone.
+extension=()
+deb=(
+  "dpkg-buildpackage:dpkg-dev"
+  "dh:debhelper"
+  "strip:binutils"
+  "lintian:lintian"
+  "systemd-analyze:systemd"
+)
+container=(
+  "mmdebstrap:mmdebstrap"
+  "systemd-nspawn:systemd-container"
+  "/usr/sbin/mke2fs:e2fsprogs"
+  "swtpm:swtpm"
+)
 browser=(
   "chromium:chromium"
   "firefox-esr:firefox-esr"
@@ -54,9 +71,10 @@ browser=(
 )
 # Debian's is 18, which is enough; a newer one from elsewhere brings npm itself.
 case $(node --version 2>/dev/null) in
-  v1[89].* | v[2-9][0-9].*) browser+=("npm:npm") ;;
-  *) browser+=("nodejs-18:nodejs" "npm:npm") ;;
+  v1[89].* | v[2-9][0-9].*) extension+=("npm:npm") ;;
+  *) extension+=("nodejs-18:nodejs" "npm:npm") ;;
 esac
+browser+=("${extension[@]}")
 machine=
 for group; do
   case $group in
@@ -64,12 +82,14 @@ for group; do
     nfc) wanted+=("${nfc[@]}") ;;
     tpm) wanted+=("${tpm[@]}") ;;
     browser) wanted+=("${browser[@]}") ;;
+    deb) wanted+=("${deb[@]}" "${extension[@]}") ;;
+    container) wanted+=("${deb[@]}" "${extension[@]}" "${container[@]}") ;;
     test)
-      wanted+=("${browser[@]}" "${usb[@]}" "${nfc[@]}" "${tpm[@]}" "tpm2_getcap:tpm2-tools" "age:age" "systemd-creds:systemd" "/usr/lib/polkit-1/polkitd:polkitd" "${mocked[@]}" "/usr/lib/llvm-*/lib/libclang.so*:libclang-dev")
+      wanted+=("${browser[@]}" "${usb[@]}" "${nfc[@]}" "${tpm[@]}" "${deb[@]}" "${container[@]}" "/usr/lib/*/faketime/libfaketime.so.1:libfaketime" "tpm2_getcap:tpm2-tools" "age:age" "systemd-creds:systemd" "/usr/lib/polkit-1/polkitd:polkitd" "${mocked[@]}" "/usr/lib/llvm-*/lib/libclang.so*:libclang-dev")
       machine=1
       ;;
     bench) wanted+=("${browser[@]}" "${mocked[@]}" "${tpm[@]}" "ensurepip.py:python3-venv") ;;
-    *) echo "setup: usb, nfc, tpm, browser, test or bench, not $group" >&2; exit 2 ;;
+    *) echo "setup: usb, nfc, tpm, browser, deb, container, test or bench, not $group" >&2; exit 2 ;;
   esac
 done
 
