@@ -11,6 +11,7 @@ use crate::pin::PinLines;
 use crate::questions::{consent_text, payment_text};
 use crate::terminal::{Echo, NoLine, Terminal, Withdrawal};
 use crate::text::{fold, safe};
+use crate::users;
 use fwp_dbus::pin_box::MAX_PIN_LENGTH;
 use fwp_dbus::types::{
     AuthorizeCard, AuthorizeRequest, ConsentDetails, PassphraseRequest, PinRequest, StatusDetails,
@@ -264,18 +265,27 @@ impl TerminalAgent {
 }
 
 /// What the passphrase is for, as the prompt says it.
-fn passphrase_of(purpose: &str) -> &'static str {
-    match purpose {
-        "slot-new" => "New recovery passphrase",
-        "export" => "New passphrase for the file",
-        "import" => "Passphrase of the file",
-        _ => "Recovery passphrase",
+async fn passphrase_of(request: &PassphraseRequest) -> String {
+    match request.purpose.as_str() {
+        "slot-new" => "New recovery passphrase".to_owned(),
+        "export" => "New passphrase for the file".to_owned(),
+        "import" => "Passphrase of the file".to_owned(),
+        "unlock-other" => {
+            // The name is what this computer says, not the daemon.
+            let uid = request.uid.unwrap_or(u32::MAX);
+            let name = users::name(uid).await;
+            format!(
+                "Recovery passphrase of {}'s wallet (user {uid})",
+                safe(name.as_deref().unwrap_or("a user"))
+            )
+        }
+        _ => "Recovery passphrase".to_owned(),
     }
 }
 
 impl TerminalAgent {
     async fn passphrase_from_terminal(&self, request: &PassphraseRequest) -> Option<Zeroizing<String>> {
-        let what = passphrase_of(&request.purpose);
+        let what = passphrase_of(request).await;
         let Some(least) = request.min_length else {
             return self.line(format!("{what}: "), Echo::Off).await;
         };

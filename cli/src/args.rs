@@ -13,7 +13,9 @@ pub use authenticators::{
 };
 pub use browser::{BrowserCommand, InstallArgs, WhereArgs};
 pub use cards::{EnrollArgs, RemoveArgs, ShowArgs};
-pub use keys::{ExportArgs, ImportArgs, KeysAddArgs, KeysArgs, KeysCommand, KeysRemoveArgs, KeysRotateArgs};
+pub use keys::{
+    ExportArgs, ImportArgs, KeysAddArgs, KeysArgs, KeysCommand, KeysRemoveArgs, KeysRotateArgs, UnlockArgs,
+};
 pub use payments::{HistoryArgs, PayArgs};
 
 use crate::bus::BusChoice;
@@ -178,8 +180,12 @@ until \"fwpctl unlock\". A payment or enrollment that is before you is waited fo
     #[command(after_long_help = "\
 Examples:
   fwpctl unlock
-  fwpctl unlock --passphrase-fd 3 3<passphrase.txt")]
-    Unlock(PassphraseArgs),
+  fwpctl unlock --passphrase-fd 3 3<passphrase.txt
+  fwpctl unlock --user ada
+
+With --user an administrator opens the wallet of somebody else, on the system's bus: polkit asks for an administrator's password \
+first, then that wallet's recovery passphrase is asked for here. Nothing of the wallet is shown; it is open for its user alone.")]
+    Unlock(UnlockArgs),
 
     /// Write all cards into a file, encrypted by a passphrase
     #[command(after_long_help = "\

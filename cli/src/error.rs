@@ -45,6 +45,9 @@ pub enum Error {
     /// No card is called so.
     #[error("there is no card \"{}\"; see \"fwpctl list\"", safe(.0))]
     NoSuchCard(String),
+    /// No user of this computer is called so.
+    #[error("there is no user \"{}\" on this computer", safe(.0))]
+    NoSuchUser(String),
     /// Several cards are called so.
     #[error("\"{}\" is the name of more than one card; use the ID that \"fwpctl list\" shows", safe(.0))]
     AmbiguousCard(String),
@@ -150,6 +153,7 @@ impl Error {
             Self::Usage(_)
             | Self::AmbiguousCard(_)
             | Self::AmbiguousAuthenticator
+            | Self::NoSuchUser(_)
             | Self::CardNotPicked { .. } => Exit::Usage,
             Self::Interrupted => Exit::Interrupted,
             Self::NoDaemon { .. } => Exit::NoDaemon,
@@ -324,6 +328,7 @@ mod tests {
             let others = [
                 Error::NoSuchCard(text.clone()),
                 Error::AmbiguousCard(text.clone()),
+                Error::NoSuchUser(text.clone()),
                 Error::NoSuchAuthenticator(text.clone()),
                 Error::RequestFile(text.clone()),
                 Error::FileTooLarge { path: text.clone(), limit: 1 },

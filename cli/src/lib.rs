@@ -10,6 +10,7 @@
 //! | [`terminal`], [`pin`], [`interrupt`] | lines and PINs from a terminal, PINs from a descriptor, Ctrl-C |
 //! | [`bus`], [`events`], [`cards`] | finding the wallet; cards as people name them |
 //! | [`buses`], [`systemd`] | which buses there are, and what systemd knows of the service, without starting anything |
+//! | [`users`] | users of this computer by name |
 //! | [`polkit`] | who asks for the password that polkit may want on the system's bus |
 //! | [`origin`], [`http`] | where an offer comes from, which rpId it may name (public suffix list), and the way there |
 //! | [`browsers`] | browsers on this computer, and the files that register the wallet with them |
@@ -41,6 +42,7 @@ pub mod systemd;
 pub mod table;
 pub mod terminal;
 pub mod text;
+pub mod users;
 
 use args::Cli;
 use clap::FromArgMatches;

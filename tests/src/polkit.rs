@@ -21,6 +21,7 @@ pub const PACKAGED: (&str, &str) =
 pub const BUS_POLICY: &str = r#"
   <policy user="polkitd">
     <allow own="org.freedesktop.PolicyKit1"/>
+    <allow send_interface="org.freedesktop.PolicyKit1.AuthenticationAgent"/>
   </policy>
   <policy context="default">
     <allow send_destination="org.freedesktop.PolicyKit1"/>

@@ -1,6 +1,7 @@
 //! `fwpctl keys ...`, `unlock`, `export` and `import`: the store's key slots, and copies of the cards.
 
 use super::PassphraseArgs;
+use clap::builder::NonEmptyStringValueParser as NonEmpty;
 use clap::{Args, Subcommand, ValueHint};
 use std::path::PathBuf;
 
@@ -91,6 +92,18 @@ pub struct KeysRotateArgs {
     /// Have a new key, and encrypt everything anew under it
     #[arg(long)]
     pub data_key: bool,
+
+    /// How questions are answered.
+    #[command(flatten)]
+    pub ask: PassphraseArgs,
+}
+
+/// `unlock`
+#[derive(Debug, Args)]
+pub struct UnlockArgs {
+    /// Another user's wallet: a name or number; for administrators, on the system's bus
+    #[arg(long, value_name = "NAME", value_parser = NonEmpty::new(), value_hint = ValueHint::Username)]
+    pub user: Option<String>,
 
     /// How questions are answered.
     #[command(flatten)]

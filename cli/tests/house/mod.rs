@@ -1,6 +1,8 @@
 //! A bus, a wallet, a bank and a person's terminal: all real, all private to one test.
 #![allow(dead_code, reason = "no test program uses all of it")]
 
+pub(crate) mod system;
+
 use fwp_tests::daemon::QUICK;
 use fwp_tests::{Fwpd, PrivateBus};
 use portable_pty::{CommandBuilder, PtySize, native_pty_system};
@@ -30,7 +32,7 @@ pub(crate) struct Done {
 }
 
 impl Done {
-    fn of(output: Output) -> Self {
+    pub(crate) fn of(output: Output) -> Self {
         Self {
             status: output.status.code().expect("an exit status"),
             out: String::from_utf8(output.stdout).expect("UTF-8 on standard output"),
@@ -192,7 +194,7 @@ pub(crate) struct Person {
 }
 
 impl Person {
-    fn before(command: &Command) -> Self {
+    pub(crate) fn before(command: &Command) -> Self {
         let mut builder = CommandBuilder::new(command.get_program());
         builder.args(command.get_args());
         for (name, value) in command.get_envs() {
@@ -272,7 +274,8 @@ impl Drop for Person {
     }
 }
 
-fn run(mut command: Command, input: &str) -> Output {
+/// Runs a program to its end, with this on standard input.
+pub(crate) fn run(mut command: Command, input: &str) -> Output {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("started");
     // A program that doesn't read its input is no failure.
@@ -280,13 +283,14 @@ fn run(mut command: Command, input: &str) -> Output {
     child.wait_with_output().expect("its output")
 }
 
-fn fwpctl() -> PathBuf {
+/// `fwpctl`
+pub(crate) fn fwpctl() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_fwpctl"))
 }
 
 /// A program of another package, beside ours. `cargo test` of the workspace has built it; of this package alone, it is
 /// built here.
-fn program(name: &str) -> PathBuf {
+pub(crate) fn program(name: &str) -> PathBuf {
     let path = fwpctl().with_file_name(name);
     if !path.exists() {
         let built = Command::new(env!("CARGO")).args(["build", "--package", name]).status().expect("cargo");
