@@ -121,6 +121,31 @@ impl Fwpd {
         self.process.take().expect("fwpd runs").wait().expect("waited for")
     }
 
+    /// Waits until it ends by itself, and says how.
+    ///
+    /// # Panics
+    /// If it doesn't run, or doesn't end.
+    pub async fn ended(&mut self) -> ExitStatus {
+        let mut process = self.process.take().expect("fwpd runs");
+        let status = soon("the daemon's end", async {
+            loop {
+                if let Some(status) = process.try_wait().expect("its status") {
+                    return status;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        status.await
+    }
+
+    /// Whether it runs.
+    ///
+    /// # Panics
+    /// If the system doesn't tell.
+    pub fn runs(&mut self) -> bool {
+        self.process.as_mut().is_some_and(|process| process.try_wait().expect("its status").is_none())
+    }
+
     /// Where it keeps its stores.
     pub fn state_dir(&self) -> PathBuf {
         self.state.path().join("state")

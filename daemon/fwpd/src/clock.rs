@@ -1,6 +1,7 @@
 //! The clocks, which nothing below this crate reads.
 
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fwp::TimeStamp;
@@ -37,9 +38,13 @@ pub(crate) fn moment() -> Moment {
     }
 }
 
-/// Which start of the machine this is: the clock that never steps begins anew with each. Zeros where nobody says.
+/// Which start of the machine this is: the clock that never steps begins anew with each. Zeros where nobody says. A service that
+/// sees processes only in /proc (systemd.exec(5), ProcSubset=pid) is told by its unit, in the credential `fwpd.boot-id`.
 pub(crate) fn boot_id() -> BootId {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let told =
+        || std::env::var_os("CREDENTIALS_DIRECTORY").map(|folder| Path::new(&folder).join("fwpd.boot-id"));
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    let text = text.ok().or_else(|| std::fs::read_to_string(told()?).ok()).unwrap_or_default();
     let digits = text.trim().replace('-', "");
     let read = data_encoding::HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).unwrap_or_default();
     read.try_into().unwrap_or_default()

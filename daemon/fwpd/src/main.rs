@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use clap::Parser;
-use fwpd::{Bus, Options};
+use fwpd::{Bus, Options, RunError};
 
 /// The payment wallet daemon.
 #[derive(Debug, Parser)]
@@ -33,6 +33,8 @@ const ENVIRONMENT: [(&str, &str); 2] = [
     // libtss2 prints each wrong PIN and missing index; what matters of that is in our own errors.
     ("TSS2_LOG", "all+none"),
 ];
+/// EX_CONFIG of sysexits.h: starting it again would change nothing.
+const WRONG_CONFIGURATION: u8 = 78;
 /// Says that the program started itself again, so that it never does so twice.
 const STARTED_AGAIN: &str = "FWPD_STARTED_AGAIN";
 
@@ -74,7 +76,10 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");
-            ExitCode::FAILURE
+            match error {
+                RunError::Config(_) => ExitCode::from(WRONG_CONFIGURATION),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }
