@@ -63,6 +63,11 @@ impl<W: PartialEq> Desk<W> {
         }
     }
 
+    /// Whether there is a pause after a no.
+    pub fn is_closed(&self, now: Moment) -> bool {
+        self.closed_until_ms > now.monotonic_ms
+    }
+
     /// What is before the user.
     pub fn occupant(&self) -> Option<&W> {
         self.occupant.as_ref()

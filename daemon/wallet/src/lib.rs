@@ -18,6 +18,7 @@
 //! | [`limits`] | what the keys in this computer may pay |
 //! | [`card`] | cards, and which of them fit a request |
 //! | [`enrollment`] | how cards enter |
+//! | [`prompts`] | how often the user may be asked |
 //! | [`agent`] | who may ask the user |
 //! | [`time`] | the two clocks |
 #![forbid(unsafe_code)]
@@ -30,6 +31,7 @@ pub mod enrollment;
 pub mod ledger;
 pub mod limits;
 pub mod payment;
+pub mod prompts;
 pub mod time;
 
 pub use card::{Card, CardHandle, CardKey, is_same_card, matching};
@@ -37,4 +39,5 @@ pub use consent::{Approved, Authorizable, Notice, PaymentConsent};
 pub use desk::{Desk, DeskRefusal};
 pub use ledger::{CardTied, Ledger, LedgerEntry};
 pub use payment::{CloseReason, Effect, Event, InvalidState, Payment, PaymentState};
+pub use prompts::{Prompts, TooManyPrompts};
 pub use time::{Deadlines, Moment};
