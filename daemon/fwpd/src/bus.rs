@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use ctap_tpm::Tpm;
 use futures_util::StreamExt;
+use fwp::enrollment::MAX_CARDS_BYTES;
 use fwp_dbus::ErrorName;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use zbus::connection::Builder;
-use zbus::message::Type;
+use zbus::message::{Flags, Type};
 use zbus::names::OwnedUniqueName;
 use zbus::{MatchRule, Message, MessageStream};
 
@@ -19,16 +20,26 @@ use crate::call::{Call, Caller, Failure, Uid};
 use crate::callers::{Admission, Callers};
 use crate::config::Config;
 use crate::context::{Bus, Context};
+use crate::journal;
 use crate::platform::OperatingSystem;
 use crate::router;
-use crate::seats;
+use crate::seats::{self, Herald};
 use crate::service::{self, Signals};
+use crate::shares::Shares;
+use crate::turns::{Turn, Turns, Waiting};
 use crate::wallets::Wallets;
 use crate::work::Work;
 use crate::{Options, RunError};
 
 /// Messages that may wait to be looked at. The loop below never waits, so that this is for bursts.
 const MAX_QUEUED: NonZeroUsize = NonZeroUsize::new(256).unwrap();
+
+/// Most bytes of a call: the longest that there is (`CreatePayment` with 1 MiB of method data and as much of details) fits.
+const MAX_MESSAGE: usize = (2 << 20) + (64 << 10);
+/// As [`MAX_MESSAGE`], for `StoreCards`, whose cards have pictures.
+const MAX_CARDS_MESSAGE: usize = MAX_CARDS_BYTES + (64 << 10);
+/// Who isn't known yet is refused as this user, whom no connection is of (chown(2)).
+const NOBODY: Uid = Uid::MAX;
 
 /// Serves until a signal ends it, or the bus does.
 ///
@@ -47,6 +58,7 @@ pub(crate) async fn serve(options: Options, config: Config) -> Result<(), RunErr
     let mut messages = MessageStream::from(&connection);
     let daemon = Daemon::new(&messages, options, config);
     daemon.watch_ends().await?;
+    tokio::task::spawn_local(daemon.clone().give_turns());
     service::take_name(&daemon).await?;
     service::live(&daemon, &mut messages, &mut signals).await
 }
@@ -56,6 +68,7 @@ pub(crate) async fn serve(options: Options, config: Config) -> Result<(), RunErr
 pub(crate) struct Daemon {
     pub(crate) context: Rc<Context>,
     wallets: Rc<Wallets>,
+    turns: Rc<Turns>,
 }
 
 impl Daemon {
@@ -72,11 +85,14 @@ impl Daemon {
             watchers: Watchers::default(),
             tpm,
             tpm_door: TpmDoor::default(),
+            shares: Shares::default(),
+            herald: Herald::default(),
             seats_changed: watch::Sender::new(()),
             work: Work::new(),
         });
         let wallets = Rc::new(Wallets::new(Rc::clone(&context)));
-        Self { context, wallets }
+        let turns = Rc::new(Turns::new(context.config.limits.calls));
+        Self { context, wallets, turns }
     }
 
     /// Asks the bus to tell of every name that loses its owner: with an empty third argument these are the connections
@@ -138,28 +154,80 @@ impl Daemon {
             return;
         };
         self.context.work.comes();
-        match self.context.callers.admit(&sender, message) {
-            Admission::Known(uid) => self.start(message.clone(), sender, uid),
+        let most = self.context.config.limits.connections;
+        match self.context.callers.admit(&sender, message, most) {
+            Admission::Known(uid) => self.enter(uid, sender, message.clone()),
+            Admission::Refused(uid, text) => self.refuse(uid, message, text),
             Admission::Waits => {}
             Admission::Ask => {
                 let (this, asking) = (self.clone(), self.context.work.begin());
                 tokio::task::spawn_local(async move {
                     let _asking = asking;
-                    let resolved = this.context.callers.resolve(&this.context.connection, &sender).await;
-                    let Some((uid, waiting)) = resolved else { return };
+                    let resolved =
+                        this.context.callers.resolve(&this.context.connection, &sender, most).await;
+                    let Some((uid, waiting, admitted)) = resolved else { return };
                     for message in waiting {
-                        this.start(message, sender.clone(), uid);
+                        match &admitted {
+                            Ok(()) => this.enter(uid, sender.clone(), message),
+                            Err(refusal) => this.refuse(Some(uid), &message, refusal.message.clone()),
+                        }
                     }
                 });
             }
         }
     }
 
+    /// Has a call wait for its turn.
+    fn enter(&self, uid: Uid, name: OwnedUniqueName, message: Message) {
+        let is_long = |most: usize| message.data().len() > most;
+        let member_is = |member| message.header().member().is_some_and(|name| name.as_str() == member);
+        if is_long(MAX_MESSAGE) && (is_long(MAX_CARDS_MESSAGE) || !member_is("StoreCards")) {
+            let text =
+                format!("a call has at most {MAX_MESSAGE} bytes, and one of StoreCards {MAX_CARDS_MESSAGE}");
+            return self.refuse(Some(uid), &message, text);
+        }
+        let running = self.context.work.begin();
+        if let Err(over) = self.turns.enter(uid, Waiting { message: message.clone(), name, running }) {
+            self.refuse(Some(uid), &message, over.to_string());
+        }
+    }
+
+    /// A call is over a limit. Where a flood would be answered by another one, it is not answered.
+    fn refuse(&self, uid: Option<Uid>, message: &Message, text: String) {
+        if let Some(uid) = uid {
+            journal::limit_reached(uid, &text);
+        }
+        let wants_reply = !message.primary_header().flags().contains(Flags::NO_REPLY_EXPECTED);
+        if !wants_reply || !self.turns.may_refuse(uid.unwrap_or(NOBODY)) {
+            return;
+        }
+        let name = ErrorName::LimitsExceeded.as_str();
+        let Ok(refusal) = Message::error(&message.header(), name).build(&(text,)) else { return };
+        let (connection, running) = (self.context.connection.clone(), self.context.work.begin());
+        tokio::task::spawn_local(async move {
+            let _running = running;
+            if let Err(error) = connection.send(&refusal).await {
+                tracing::debug!(%error, "a refusal was not sent");
+            }
+        });
+    }
+
+    /// Begins one call after the other, each user in turn. Between two, everything else goes on.
+    async fn give_turns(self) {
+        loop {
+            let turn = self.turns.next(|uid| self.context.callers.has_others(uid)).await;
+            self.begin(turn);
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Tasks begin in the order in which they are made, so that one caller's calls take effect in their order as far as
     /// they don't wait for anything.
-    fn start(&self, message: Message, name: OwnedUniqueName, uid: Uid) {
+    fn begin(&self, turn: Turn) {
         let (context, wallets) = (Rc::clone(&self.context), Rc::clone(&self.wallets));
-        self.context.work.spawn(uid, async move {
+        let Turn { uid, call: Waiting { message, name, running }, begun } = turn;
+        let work = begun.measured(async move {
+            let _running = running;
             // Its end may have been seen before this began; what is made for it now would have no end.
             if !context.callers.is_there(&name) {
                 return;
@@ -179,14 +247,37 @@ impl Daemon {
                 tracing::debug!(%error, "a reply was not sent");
             }
         });
+        self.context.work.spawn(uid, work);
+    }
+
+    /// Looks at seats anew, where logind says so.
+    fn take_change_of_seats(&self, message: &Message) {
+        let Some(sender) = message.header().sender().map(|sender| OwnedUniqueName::from(sender.to_owned()))
+        else {
+            return;
+        };
+        let look = |context: &Context| {
+            context.seats_changed.send_replace(());
+            context.watchers.look();
+        };
+        match self.context.herald.is_believed(&sender) {
+            Some(true) => look(&self.context),
+            Some(false) => {}
+            None => {
+                let context = Rc::clone(&self.context);
+                tokio::task::spawn_local(async move {
+                    if context.herald.ask(&context.connection, &sender).await {
+                        look(&context);
+                    }
+                });
+            }
+        }
     }
 
     fn take_signal(&self, message: &Message) {
         let header = message.header();
         if seats::is_change(message) {
-            // Whoever sent it: it is no more than a reason to look.
-            self.context.seats_changed.send_replace(());
-            self.context.watchers.look();
+            self.take_change_of_seats(message);
             return;
         }
         let is_from_bus = header.sender().is_some_and(|sender| sender.as_str() == "org.freedesktop.DBus");
@@ -204,6 +295,7 @@ impl Daemon {
         if let Some(uid) = self.context.callers.forget(&name) {
             self.context.watchers.forget(&name);
             self.wallets.connection_ended(uid, &name);
+            self.turns.forget_idle();
         }
     }
 }

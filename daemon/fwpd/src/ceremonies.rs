@@ -33,8 +33,8 @@ enum Wish {
     Tell(&'static str),
     /// It is this authenticator from now on; for a security key, at this seat.
     Holds(Shown, Option<String>),
-    /// May the wallet's user use what is plugged in at this seat?
-    MayUse(String, oneshot::Sender<bool>),
+    /// May the wallet's user use what is plugged in at this seat, or is in this computer?
+    MayUse(Option<String>, oneshot::Sender<bool>),
 }
 
 /// How long the TPM may take to end the command that it works on when the ceremony is cancelled. After that the thread is left
@@ -89,8 +89,7 @@ pub(crate) async fn conduct<T: Send + 'static>(
             _ = seats_changed.changed() => {
                 // Who waits for a touch at a seat that is another user's now waits for the wrong hand.
                 let lost = match &held {
-                    None => seats::plugs(&wallet.context, wallet.uid).await.map(drop),
-                    Some(None) => Ok(()),
+                    None | Some(None) => seats::sits_here(&wallet.context, wallet.uid).await,
                     Some(Some(seat)) => seats::may_use(&wallet.context, wallet.uid, seat).await,
                 };
                 if let Err(error) = lost {
@@ -118,7 +117,10 @@ pub(crate) async fn conduct<T: Send + 'static>(
             }
             Some(Wish::Holds(authenticator, at)) => (shown, held) = (authenticator, Some(at)),
             Some(Wish::MayUse(seat, reply)) => {
-                let allowed = seats::may_use(&wallet.context, wallet.uid, &seat).await;
+                let allowed = match seat {
+                    Some(seat) => seats::may_use(&wallet.context, wallet.uid, &seat).await,
+                    None => seats::sits_here(&wallet.context, wallet.uid).await,
+                };
                 let _ = reply.send(allowed.is_ok());
             }
             None => {}
@@ -271,9 +273,9 @@ pub(crate) struct Wishes {
 }
 
 impl Wishes {
-    /// Whether the wallet's user may use what is plugged in at this seat.
-    pub(crate) fn may_use(&self, seat: &str) -> bool {
-        self.ask(|reply| Wish::MayUse(seat.to_owned(), reply)).unwrap_or(false)
+    /// Whether the wallet's user may use what is plugged in at this seat; without one, what is in this computer.
+    pub(crate) fn may_use(&self, seat: Option<&str>) -> bool {
+        self.ask(|reply| Wish::MayUse(seat.map(str::to_owned), reply)).unwrap_or(false)
     }
 
     /// Asks and waits; `None` where there is no answer any more.

@@ -4,6 +4,9 @@
 //! claim-origin = "default"      # who may name the host of a payment or an enrollment: "any" program of a user with a wallet, "none", or
 //!                               # (on the system's bus) whom "polkit" lets, by the action io.github.fwpd.claim-origin; "default":
 //!                               # "any" on a session's bus, "polkit" on the system's
+//! authorize = "default"         # who may enroll, manage authenticators, cards and key slots, and export cards: "any" program of a user
+//!                               # with a wallet, or (on the system's bus) whom "polkit" lets, by the actions io.github.fwpd.enroll,
+//!                               # manage and export; "default": "any" on a session's bus, "polkit" on the system's
 //! key-slot = "best"             # what guards a new wallet's key: the desktop's "keyring" (on a session's bus), a "credential"
 //!                               # of systemd, the "tpm", or a "file" that only its owner can read; "best": the first of these
 //!                               # that is there
@@ -22,10 +25,15 @@
 //! [limits]                      # per user
 //! payments = 16
 //! enrollments = 4
+//! prompts-per-minute = 30       # what is put before the user, by whatever program; or "unlimited"
+//! connections = 64              # connections to the bus whose calls are answered
+//! calls = 128                   # calls that wait for their turn or their answer; a quarter of them from one connection
+//! watchers = 16                 # connections that are told of security keys that come and go
 //!
 //! [keys]
-//! seats = "logind"              # on the system's bus, who may use security keys: as "logind" tells, the user who is active
-//!                               # on the seat where they are plugged in; or "ignore", every user, for machines without logind
+//! seats = "logind"              # on the system's bus, who may use security keys and the keys in this computer: as "logind" tells, the
+//!                               # user who is active on the seat where they are plugged in, or on any; or "ignore", every user,
+//!                               # for machines without logind and servers
 //!
 //! [platform-keys]               # most that keys in this computer may pay, since they have no touch: "unlimited", or digits ("0": nothing)
 //! payment = "1000"              # for one payment, in units of its currency; where those are worth little, a round multiple of
@@ -60,6 +68,8 @@ use crate::context::Bus;
 pub struct Config {
     /// Who may name a host.
     pub claim_origin: ClaimOrigin,
+    /// Who may enroll, manage and export.
+    pub authorize: Authorize,
     /// What guards a new wallet's key.
     pub key_slot: KeySlotChoice,
     /// What notices that an old copy of a wallet was put back.
@@ -124,11 +134,11 @@ pub struct Keys {
     pub seats: Seats,
 }
 
-/// On the system's bus, who may use the security keys that are plugged in at a seat.
+/// On the system's bus, who may use the security keys that are plugged in at a seat, and the keys in this computer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Seats {
-    /// The seat's active user, as logind tells; nobody where it doesn't.
+    /// The seat's active user, as logind tells; nobody where it doesn't. The keys in this computer are of every seat.
     #[default]
     Logind,
     /// Every user, for machines without logind.
@@ -146,6 +156,19 @@ pub enum ClaimOrigin {
     Any,
     /// Nobody: no payments, no enrollments.
     None,
+    /// Whom polkit lets; on the system's bus, which polkit is on.
+    Polkit,
+}
+
+/// Who may enroll, manage and export.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Authorize {
+    /// [`Authorize::Any`] on a session's bus, [`Authorize::Polkit`] on the system's.
+    #[default]
+    Default,
+    /// Every program of a user who has a wallet.
+    Any,
     /// Whom polkit lets; on the system's bus, which polkit is on.
     Polkit,
 }
@@ -209,7 +232,7 @@ pub struct Policy {
     pub cool_down: Duration,
 }
 
-/// How many objects a user may have at a time.
+/// How much a user may have or ask for at a time.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Limits {
@@ -217,6 +240,15 @@ pub struct Limits {
     pub payments: usize,
     /// Enrollments that aren't closed.
     pub enrollments: usize,
+    /// What is put before the user within a minute.
+    #[serde(deserialize_with = "number")]
+    pub prompts_per_minute: Option<u32>,
+    /// Connections to the bus whose calls are answered.
+    pub connections: usize,
+    /// Calls that wait for their turn or their answer.
+    pub calls: usize,
+    /// Connections that are told of security keys that come and go.
+    pub watchers: usize,
 }
 
 impl Default for Deadlines {
@@ -244,7 +276,14 @@ impl Default for Policy {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { payments: 16, enrollments: 4 }
+        Self {
+            payments: 16,
+            enrollments: 4,
+            prompts_per_minute: Some(30),
+            connections: 64,
+            calls: 128,
+            watchers: 16,
+        }
     }
 }
 
@@ -281,10 +320,8 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// polkit is on the system's bus, and knows no callers of another one.
-    #[error(
-        "claim-origin = \"polkit\" is for the system's bus (fwpd --system); on a session's bus it is \"any\" or \"none\""
-    )]
-    PolkitOnSession,
+    #[error("{0} = \"polkit\" is for the system's bus (fwpd --system); leave it out on a session's")]
+    PolkitOnSession(&'static str),
     /// The file has a mistake in it.
     #[error("{}: {source}", path.display())]
     Parse {
@@ -313,8 +350,9 @@ impl Config {
     /// # Errors
     /// [`ConfigError::PolkitOnSession`].
     pub fn check(&self, bus: Bus) -> Result<(), ConfigError> {
-        match (bus, self.claim_origin) {
-            (Bus::Session, ClaimOrigin::Polkit) => Err(ConfigError::PolkitOnSession),
+        match (bus, self.claim_origin, self.authorize) {
+            (Bus::Session, ClaimOrigin::Polkit, _) => Err(ConfigError::PolkitOnSession("claim-origin")),
+            (Bus::Session, _, Authorize::Polkit) => Err(ConfigError::PolkitOnSession("authorize")),
             _ => Ok(()),
         }
     }
@@ -442,6 +480,9 @@ mod tests {
         let config: Config = toml::from_str("claim-origin = \"polkit\"").unwrap();
         assert!(config.check(Bus::System).is_ok());
         assert!(config.check(Bus::Session).unwrap_err().to_string().contains("claim-origin"));
+        let config: Config = toml::from_str("authorize = \"polkit\"").unwrap();
+        assert!(config.check(Bus::System).is_ok());
+        assert!(config.check(Bus::Session).unwrap_err().to_string().contains("authorize"));
         assert!(Config::default().check(Bus::Session).is_ok());
     }
 
@@ -451,7 +492,9 @@ mod tests {
             ("deadline = 3", "deadline"),
             ("[deadlines]\nprompt = 0", "prompt"),
             ("[limits]\npayments = -1", "payments"),
+            ("[limits]\nprompts-per-minute = \"few\"", "prompts-per-minute"),
             ("claim-origin = \"all\"", "claim-origin"),
+            ("authorize = \"none\"", "authorize"),
             ("key-slot = \"usb\"", "key-slot"),
             ("roll-back = \"yes\"", "roll-back"),
             ("[keys]\nseats = \"all\"", "seats"),

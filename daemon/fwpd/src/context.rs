@@ -14,6 +14,8 @@ use crate::authenticators::{SecurityKeys, TpmDoor, Watchers};
 use crate::callers::Callers;
 use crate::config::Config;
 use crate::platform::OperatingSystem;
+use crate::seats::Herald;
+use crate::shares::Shares;
 use crate::work::Work;
 
 /// Which bus the daemon serves.
@@ -49,6 +51,9 @@ pub(crate) struct Context {
     /// The machine's TPM, unless it is not to be used. Whether there is one shows when it is asked.
     pub(crate) tpm: Option<Arc<Tpm>>,
     pub(crate) tpm_door: TpmDoor,
+    pub(crate) shares: Shares,
+    /// From whom signals about seats are believed.
+    pub(crate) herald: Herald,
     /// Told when seats may have become other users'.
     pub(crate) seats_changed: watch::Sender<()>,
     pub(crate) work: Work,

@@ -16,6 +16,7 @@ use crate::call::{Call, Failure};
 use crate::interrupts::interrupts;
 use crate::journal::{self, Notice};
 use crate::objects::{Object, Properties, variant};
+use crate::polkit::{self, Action};
 use crate::wallets::Wallet;
 use crate::{authenticators, clock};
 
@@ -141,6 +142,7 @@ impl Object for CredentialObject {
         match member {
             "Delete" => {
                 call.args::<()>()?;
+                polkit::check(&self.wallet, call, Action::Manage).await?;
                 self.delete(call)
             }
             _ => Err(Failure::UnknownMethod),

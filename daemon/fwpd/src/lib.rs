@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `bus` | the name, the loop over messages, ends of connections, signals of the system |
 //! | `callers` | which user a connection belongs to |
+//! | `turns` | calls of each user wait in a queue of their own, and users take turns |
 //! | `router`, `objects`, `call` | from a call to the object, as far as its caller may know of it; standard interfaces |
 //! | `wallets`, `vault`, `holdings` | the users' wallets; a user's store, opened when it is needed; cards and ledger in memory |
 //! | `wallet_object` | `Wallet1` |
@@ -14,8 +15,9 @@
 //! | `enrollments` | `Enrollment1`: consent, key, attestation, cards |
 //! | `credentials` | `Credential1`: cards |
 //! | `authenticators`, `ceremonies` | `Authenticator1`: this computer and security keys; ceremonies on a thread of their own, PINs through the agent |
-//! | `claim_origin` | who may name a host; polkit |
-//! | `seats` | whose security keys these are |
+//! | `polkit`, `claim_origin` | what polkit lets a program do; who may name a host |
+//! | `seats` | whose authenticators these are |
+//! | `shares` | what one user's calls may have of what all share |
 //! | `agents`, `floor`, `interrupts` | who asks the user, one thing at a time, and how that is withdrawn |
 //! | `service`, `work` | the daemon's life: idle exit, its end, what the service manager is told; what is being done |
 //! | [`journal`] | the log, and message IDs |
@@ -44,11 +46,14 @@ pub mod journal;
 mod objects;
 mod payments;
 mod platform;
+mod polkit;
 mod router;
 mod seats;
 mod service;
+mod shares;
 mod store_object;
 mod tokens;
+mod turns;
 mod vault;
 mod wallet_object;
 mod wallets;

@@ -24,7 +24,8 @@ pub(crate) async fn answer(wallets: &Wallets, call: &Call) -> Result<Message, Fa
     let path = header.path().map(|path| path.as_str()).ok_or(Failure::UnknownObject)?;
     let wallet = wallets.of(call.caller.uid)?;
     if path == WALLET_PATH {
-        return dispatch_both(&WalletObject(Rc::clone(&wallet)), &StoreObject(wallet), call).await;
+        return dispatch_both(&WalletObject(Rc::clone(&wallet)), &StoreObject::new(wallet, wallets), call)
+            .await;
     }
     if let Some(payment) = wallet.payments.find(path, &call.caller) {
         return dispatch(&PaymentObject::new(Rc::clone(&wallet), payment), call).await;

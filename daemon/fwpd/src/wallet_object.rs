@@ -51,7 +51,7 @@ impl Object for WalletObject {
             }
             "BeginEnrollment" => {
                 let (offer, attested_host, options) = call.args::<(String, String, EnrollmentOptions)>()?;
-                call.reply(&enrollments::begin(wallet, &call.caller, &offer, &attested_host, &options).await?)
+                call.reply(&enrollments::begin(wallet, call, &offer, &attested_host, &options).await?)
             }
             "ListCredentials" => {
                 call.args::<()>()?;
@@ -63,7 +63,7 @@ impl Object for WalletObject {
             }
             "WatchAuthenticators" => {
                 call.args::<()>()?;
-                wallet.context.watchers.watch(&wallet.context, &call.caller).await;
+                wallet.context.watchers.watch(&wallet.context, &call.caller).await?;
                 call.reply(&())
             }
             "UnwatchAuthenticators" => {
@@ -130,7 +130,7 @@ impl WalletObject {
             .read(|store| store.map(|store| Ok((store.slots()?, Detection::of(store)))).transpose())
             .await;
         let keys = authenticators::transports(wallet).await;
-        let tpm = authenticators::tpm_status(&wallet.context).await;
+        let tpm = authenticators::tpm_status(wallet).await;
         let mut status = WalletStatus {
             time: clock::time_text(clock::now_ms()),
             bus: wallet.context.bus.as_str().to_owned(),
@@ -138,6 +138,7 @@ impl WalletObject {
             agent_name: agent.as_ref().map(|agent| agent.name.clone()),
             agent_kind: agent.as_ref().map(|agent| agent.kind_str().to_owned()),
             busy: wallet.floor.is_taken(),
+            open_payments: u32::try_from(wallet.payments.len()).ok(),
             prompt_timeout: u32::try_from(wallet.context.config.deadlines.prompt.as_secs())
                 .unwrap_or(u32::MAX),
             usb: readiness(keys.usb.is_none(), "ready", "unavailable"),

@@ -64,6 +64,18 @@ impl Wallets {
         ))
     }
 
+    /// The wallet of a user who has one stored here, for somebody else.
+    pub(crate) fn stored(&self, uid: Uid) -> Option<Rc<Wallet>> {
+        if let Some(wallet) = self.by_uid.borrow().get(&uid) {
+            return Some(Rc::clone(wallet));
+        }
+        let wallet = Rc::new(Wallet::new(&self.context, uid));
+        wallet.vault.is_stored().then(|| {
+            self.by_uid.borrow_mut().insert(uid, Rc::clone(&wallet));
+            wallet
+        })
+    }
+
     /// A connection ended: what it owned ends with it.
     pub(crate) fn connection_ended(&self, uid: Uid, name: &OwnedUniqueName) {
         let wallet = self.by_uid.borrow().get(&uid).map(Rc::clone);
@@ -73,6 +85,10 @@ impl Wallets {
             wallet.enrollments.connection_ended(name);
             wallet.tpm.connection_ended(name);
         }
+        // Who has nothing here leaves nothing: users may be many, and some can become as many as they like (subuids).
+        self.by_uid.borrow_mut().retain(|uid, wallet| {
+            self.context.callers.has(*uid) || Rc::strong_count(wallet) > 1 || !wallet.is_blank()
+        });
     }
 
     /// The daemon ends: all that is open ends, and whoever is asked or waits is told.
@@ -116,7 +132,7 @@ impl Wallet {
         Self {
             context: Rc::clone(context),
             uid,
-            floor: Floor::new(context.config.policy.cool_down),
+            floor: Floor::new(context.config.policy.cool_down, context.config.limits.prompts_per_minute),
             vault: Vault::of_user(uid, directory, Guards::of(context, key_file)),
             holdings: Holdings::new(context.config.platform_keys.limits()),
             agents: Agents::default(),
@@ -125,6 +141,15 @@ impl Wallet {
             tpm: TpmDesk::default(),
             copying: Arc::default(),
         }
+    }
+
+    /// Whether there is nothing in it, in memory or stored.
+    fn is_blank(&self) -> bool {
+        self.payments.is_empty()
+            && self.enrollments.is_empty()
+            && self.agents.present().is_none()
+            && self.floor.is_forgotten()
+            && !self.vault.is_stored()
     }
 
     /// Interrupts what one connection asked for and an agent serves, when either of them ends.

@@ -79,7 +79,7 @@ pub(super) async fn begin(
     let agent = wallet.agents.serving(&caller.name)?;
     let turn = wallet.floor.take()?;
     let begun = async {
-        let read = tpm::elsewhere(&wallet.context, &tpm, WORKING, |tpm| tpm.endorsement_certificate()).await;
+        let read = tpm::elsewhere(wallet, &tpm, WORKING, |tpm| tpm.endorsement_certificate()).await;
         let endorsement_certificate = read.map_err(|error| tpm::refusal(&error))?.ok_or_else(|| {
             let text =
                 "the TPM has no endorsement certificate of its maker's, so that nobody can certify its keys";
@@ -95,7 +95,7 @@ pub(super) async fn begin(
             ..ConsentDetails::default()
         };
         agent.consent("certify", &details, &mut interrupts).await?;
-        let made = tpm::elsewhere(&wallet.context, &tpm, WORKING, |tpm| tpm.create_attestation_key()).await;
+        let made = tpm::elsewhere(wallet, &tpm, WORKING, |tpm| tpm.create_attestation_key()).await;
         let key = made.map_err(|error| tpm::refusal(&error))?;
         // Its end may have been seen already; what is begun for it now would have no end.
         if !wallet.context.callers.is_there(&caller.name) {
@@ -133,7 +133,7 @@ pub(super) async fn activate(
     }
     let key = begun.key;
     let work = move |tpm: &Arc<Tpm>| tpm.activate_credential(&key, &credential_blob, &encrypted_secret);
-    tpm::elsewhere(&wallet.context, &tpm, WORKING, work).await.map_err(|error| match &error {
+    tpm::elsewhere(wallet, &tpm, WORKING, work).await.map_err(|error| match &error {
         HardwareError::Failed { command: "TPM2_ActivateCredential", .. } => {
             let text =
                 "the TPM does not open this credential: it was made for another TPM or attestation key";

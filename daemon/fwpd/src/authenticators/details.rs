@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ctap_client::Keys;
 use ctap_core::ceremony::get_info;
 use ctap_core::messages::{
     ClientPinRequest, ClientPinResponse, ClientPinSubcommand, GetInfo, Request, Response,
@@ -35,14 +36,23 @@ pub(crate) async fn ask<T: Send + 'static>(
     let (which, home) = (which.clone(), Home::of(wallet));
     let cancel = CancelToken::new();
     let cancelled = cancel.clone();
-    let asked = wallet.context.keys.elsewhere(move |keys| {
+    let work = move |keys: &Keys| {
         let piggyback = Piggyback::default();
         let mut device = match which {
             Which::Platform(platform, _) => platform.open_to_ask(&home, &piggyback)?,
             Which::Key(key) => keys.open(key.id).map_err(|error| refusal(&error))?,
         };
         piggyback.explain(question(&mut *device, &cancelled))
-    });
+    };
+    let asked = async {
+        let share = wallet.context.shares.devices.take(wallet.uid).await;
+        let work = move |keys: &Keys| {
+            // As long as the thread waits for the device.
+            let _share = share;
+            work(keys)
+        };
+        wallet.context.keys.elsewhere(work).await
+    };
     let Ok(answer) = tokio::time::timeout(ANSWERING, asked).await else {
         cancel.cancel();
         return Err(Error::new(

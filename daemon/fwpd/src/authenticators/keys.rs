@@ -83,13 +83,19 @@ pub(crate) async fn visible(wallet: &Wallet) -> Vec<Found> {
     visible_to(&wallet.context, wallet.uid).await
 }
 
+/// What is there, whoever's it is, for a call of this user's.
+pub(crate) async fn list(context: &Context, uid: Uid) -> Listing {
+    let _share = context.shares.devices.take(uid).await;
+    context.keys.list().await
+}
+
 /// As [`visible`], for whoever has no wallet at hand.
 pub(crate) async fn visible_to(context: &Context, uid: Uid) -> Vec<Found> {
     // Who may use none has none asked what it can do.
     if seats::plugs(context, uid).await.is_err() {
         return Vec::new();
     }
-    let listing = context.keys.list().await;
+    let listing = list(context, uid).await;
     if listing.keys.is_empty() {
         return Vec::new();
     }
@@ -102,7 +108,9 @@ pub(crate) async fn visible_to(context: &Context, uid: Uid) -> Vec<Found> {
 pub(crate) async fn find(wallet: &Wallet, path: KeyPath) -> Option<Found> {
     // As for `visible_to`.
     seats::plugs(&wallet.context, wallet.uid).await.ok()?;
+    let share = wallet.context.shares.devices.take(wallet.uid).await;
     let key = wallet.context.keys.find(path.id).await.filter(|key| KeyPath::of(key) == path)?;
+    drop(share);
     seats::may_use(&wallet.context, wallet.uid, &key.description.seat).await.ok()?;
     Some(key)
 }

@@ -71,17 +71,22 @@ impl Which {
     pub(crate) async fn at(wallet: &Wallet, path: &str) -> Option<Self> {
         let id = path.strip_prefix(AUTHENTICATOR_PREFIX)?.strip_prefix('/')?;
         match id {
-            _ if id == Platform::Software.as_str() => Some(Self::SOFTWARE),
+            _ if id == Platform::Software.as_str() => Some(Self::software(wallet).await),
             _ if id == Platform::Tpm.as_str() => Self::tpm(wallet).await,
             key => keys::find(wallet, KeyPath::parse(key)?).await.map(|key| Self::Key(Box::new(key))),
         }
     }
 
-    const SOFTWARE: Self = Self::Platform(Platform::Software, Ok(()));
+    /// The one with keys in software.
+    async fn software(wallet: &Wallet) -> Self {
+        Self::Platform(Platform::Software, seats::sits_here(&wallet.context, wallet.uid).await)
+    }
 
     /// The one with keys in the TPM, if there is a TPM.
     async fn tpm(wallet: &Wallet) -> Option<Self> {
-        Some(Self::Platform(Platform::Tpm, tpm::fitness(wallet).await?))
+        let fit = tpm::fitness(wallet).await?;
+        // Whose it is goes before how it is.
+        Some(Self::Platform(Platform::Tpm, seats::sits_here(&wallet.context, wallet.uid).await.and(fit)))
     }
 
     /// The better one of this computer's own: with keys in the TPM where it can be used, else in software. What passes, or what a
@@ -92,10 +97,10 @@ impl Which {
         match Self::tpm(wallet).await {
             Some(Self::Platform(_, Err(error))) if unusable(&error) => {
                 tracing::info!(reason = error.message, "the key is made in software");
-                Self::SOFTWARE
+                Self::software(wallet).await
             }
             Some(tpm) => tpm,
-            None => Self::SOFTWARE,
+            None => Self::software(wallet).await,
         }
     }
 
@@ -141,7 +146,7 @@ pub(crate) fn kind_of_card(kind: AuthenticatorKind) -> &'static str {
 /// # Errors
 /// `Internal`, if a path were none.
 pub(crate) async fn list(wallet: &Wallet) -> Result<Vec<(OwnedObjectPath, AuthenticatorInfo)>, Error> {
-    let platform = Which::tpm(wallet).await.into_iter().chain([Which::SOFTWARE]);
+    let platform = Which::tpm(wallet).await.into_iter().chain([Which::software(wallet).await]);
     let keys = keys::visible(wallet).await.into_iter().map(|key| Which::Key(Box::new(key)));
     platform.chain(keys).map(|one| Ok((object_path(&one.path())?, one.info()))).collect()
 }
@@ -156,7 +161,7 @@ pub(crate) struct Transports {
 
 /// How it stands with security keys.
 pub(crate) async fn transports(wallet: &Wallet) -> Transports {
-    let listing = wallet.context.keys.list().await;
+    let listing = keys::list(&wallet.context, wallet.uid).await;
     let problem = |kind| {
         let of = listing.unavailable.iter().find(|(other, _)| *other == kind);
         of.map(|(_, error)| error.to_string())

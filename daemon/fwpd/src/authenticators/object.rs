@@ -13,6 +13,8 @@ use super::{Which, certification, object_path, reset};
 use crate::call::{Call, Failure};
 use crate::ceremonies::refusal;
 use crate::objects::{Object, Properties, variant};
+use crate::polkit::{self, Action};
+use crate::seats;
 use crate::wallets::Wallet;
 
 /// The object of one authenticator for one user.
@@ -35,8 +37,15 @@ impl AuthenticatorObject {
         ask(&self.which, &self.wallet, question).await
     }
 
+    /// Before anybody is asked for a PIN or consent: who sits here, and what polkit says.
+    async fn may_manage(&self, call: &Call) -> Result<(), Error> {
+        seats::sits_here(&self.wallet.context, self.wallet.uid).await?;
+        polkit::check(&self.wallet, call, Action::Manage).await
+    }
+
     /// Begins to set or change the PIN; the outcome goes to the caller by signal.
     async fn begin_pin(&self, change: PinChange, call: &Call) -> Result<Message, Failure> {
+        self.may_manage(call).await?;
         let agent = self.wallet.agents.serving(&call.caller.name)?;
         let turn = self.wallet.floor.take()?;
         change.check(&self.which, &self.wallet).await?;
@@ -51,7 +60,8 @@ impl AuthenticatorObject {
     }
 
     /// Begins to reset; the outcome goes to the caller by signal.
-    fn begin_reset(&self, call: &Call) -> Result<Message, Failure> {
+    async fn begin_reset(&self, call: &Call) -> Result<Message, Failure> {
+        self.may_manage(call).await?;
         let agent = self.wallet.agents.serving(&call.caller.name)?;
         let turn = self.wallet.floor.take()?;
         let path = object_path(&self.which.path())?;
@@ -96,10 +106,11 @@ impl Object for AuthenticatorObject {
             }
             "Reset" => {
                 call.args::<()>()?;
-                self.begin_reset(call)
+                self.begin_reset(call).await
             }
             "BeginCertification" => {
                 let host = call.args::<String>()?;
+                self.may_manage(call).await?;
                 call.reply(&certification::begin(&self.which, &self.wallet, &call.caller, &host).await?)
             }
             "ActivateCredential" => {

@@ -185,5 +185,5 @@ fn came_back(keys: &Keys, key: &Found, before: &[KeyId], stage: &Stage) -> Optio
             && there.description.name == key.description.name
             && like(there) == like(key)
     })?;
-    stage.wishes().may_use(&back.description.seat).then_some(back.id)
+    stage.wishes().may_use(Some(&back.description.seat)).then_some(back.id)
 }

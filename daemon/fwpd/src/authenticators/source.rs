@@ -17,8 +17,8 @@ use crate::wallets::Wallet;
 /// Where a device comes from.
 #[derive(Debug)]
 pub(crate) enum Source {
-    /// This computer's own.
-    Platform(Platform, Home, Piggyback),
+    /// This computer's own, and whether it matters who sits before it.
+    Platform(Platform, Home, Piggyback, bool),
     /// A security key that the wallet's user may use.
     Keys(SecurityKeys, Wanted),
 }
@@ -33,7 +33,8 @@ pub(crate) struct Opened {
 impl Source {
     /// This computer's own.
     pub(crate) fn platform(platform: Platform, wallet: &Wallet, piggyback: &Piggyback) -> Self {
-        Self::Platform(platform, Home::of(wallet), piggyback.clone())
+        let seats_matter = seats::matter(&wallet.context);
+        Self::Platform(platform, Home::of(wallet), piggyback.clone(), seats_matter)
     }
 
     /// A security key.
@@ -62,20 +63,25 @@ impl Source {
     /// What keeps it from being opened, and what the ceremony is ended with meanwhile.
     pub(crate) fn open(self, stage: &mut Stage) -> Result<Opened, Error> {
         match self {
-            Self::Platform(platform, home, piggyback) => {
+            Self::Platform(platform, home, piggyback, seats_matter) => {
                 stage.holds(platform.shown(), None);
+                let kind = platform.in_store();
                 let device = platform.open(&home, &piggyback)?;
-                Ok(Opened { device, kind: platform.in_store() })
+                if !seats_matter {
+                    return Ok(Opened { device, kind });
+                }
+                let device = Guarded { device, seat: None, wishes: stage.wishes() };
+                Ok(Opened { device: Box::new(device), kind })
             }
             Self::Keys(keys, wanted) => {
                 let (wishes, cancel) = (stage.wishes(), stage.cancel().clone());
-                let usable = |description: &_| wishes.may_use(seat_of(description));
+                let usable = |description: &_| wishes.may_use(Some(seat_of(description)));
                 let chosen = keys.here().choose(&wanted, &usable, stage, &cancel);
                 let chosen = chosen.map_err(|error| refusal(&error))?;
                 stage.holds(keys::shown(&chosen.description), Some(&chosen.description.seat));
                 let kind = keys::in_store(chosen.description.kind);
-                let device =
-                    Guarded { device: chosen.device, seat: chosen.description.seat, wishes: wishes.clone() };
+                let seat = Some(chosen.description.seat);
+                let device = Guarded { device: chosen.device, seat, wishes: wishes.clone() };
                 Ok(Opened { device: Box::new(device), kind })
             }
         }
@@ -86,10 +92,12 @@ fn seat_of(description: &ctap_core::transport::DeviceDescription) -> &str {
     &description.seat
 }
 
-/// A key whose seat is looked at before each command that uses it: the user may have left the seat while the PIN was typed.
+/// An authenticator whose seat is looked at before each command that uses it: the user may have left the seat while the PIN was
+/// typed.
 struct Guarded {
     device: Box<dyn Device>,
-    seat: String,
+    /// Where the security key is plugged in; what is in this computer belongs to any seat.
+    seat: Option<String>,
     wishes: Wishes,
 }
 
@@ -106,9 +114,9 @@ impl Device for Guarded {
     ) -> Result<Vec<u8>, TransportError> {
         // authenticatorGetInfo uses nothing.
         let harmless = command.first() == Some(&CommandCode::GetInfo.byte());
-        if !harmless && !self.wishes.may_use(&self.seat) {
+        if !harmless && !self.wishes.may_use(self.seat.as_deref()) {
             // What ended the ceremony goes before.
-            return Err(if cancel.is_cancelled() { TransportError::Cancelled } else { not_ours() });
+            return Err(if cancel.is_cancelled() { TransportError::Cancelled } else { self.not_ours() });
         }
         self.device.transact(command, on_keepalive, cancel)
     }
@@ -122,8 +130,12 @@ impl Device for Guarded {
     }
 }
 
-fn not_ours() -> TransportError {
-    TransportError::Unavailable(
-        "the security key is plugged in at a seat that is another user's now".to_owned(),
-    )
+impl Guarded {
+    fn not_ours(&self) -> TransportError {
+        let text = match self.seat {
+            Some(_) => "the security key is plugged in at a seat that is another user's now",
+            None => "you don't sit before this computer any more: log in there",
+        };
+        TransportError::Unavailable(text.to_owned())
+    }
 }

@@ -16,7 +16,6 @@ use super::certification::Certification;
 use super::piggyback::VaultStorage;
 use super::platform::{Home, unopened};
 use super::{Os, Piggyback, attestation};
-use crate::context::Context;
 use crate::wallets::Wallet;
 
 /// How long the TPM may take to say how it is, the wait for other questions included.
@@ -65,18 +64,20 @@ pub(crate) struct TpmDoor(Arc<Mutex<()>>);
 /// # Errors
 /// Those of the work, and [`HardwareError::Busy`].
 pub(super) async fn elsewhere<T: Send + 'static>(
-    context: &Context,
+    wallet: &Wallet,
     tpm: &Arc<Tpm>,
     limit: Duration,
     work: impl FnOnce(&Arc<Tpm>) -> Result<T, HardwareError> + Send + 'static,
 ) -> Result<T, HardwareError> {
     let busy = || HardwareError::Busy { cause: format!("no answer within {} seconds", limit.as_secs()) };
+    let context = &wallet.context;
     let door = Arc::clone(&context.tpm_door.0);
     let asked = async {
+        let share = context.shares.tpm.take(wallet.uid).await;
         let guard = door.lock_owned().await;
         let tpm = Arc::clone(tpm);
         let thread = tokio::task::spawn_blocking(move || {
-            let _guard = guard;
+            let _guard = (guard, share);
             work(&tpm)
         });
         thread.await.unwrap_or_else(|error| {
@@ -98,16 +99,16 @@ pub(crate) struct TpmStatus {
 }
 
 /// How it stands with the TPM.
-pub(crate) async fn tpm_status(context: &Context) -> TpmStatus {
+pub(crate) async fn tpm_status(wallet: &Wallet) -> TpmStatus {
     let status = |state: &str, problem, advice| TpmStatus { state: state.to_owned(), problem, advice };
-    let Some(tpm) = &context.tpm else {
+    let Some(tpm) = &wallet.context.tpm else {
         return status(
             "off",
             Some("the wallet's settings say not to use it ([tpm] address)".to_owned()),
             None,
         );
     };
-    match elsewhere(context, tpm, ANSWERING, |tpm| tpm.health()).await {
+    match elsewhere(wallet, tpm, ANSWERING, |tpm| tpm.health()).await {
         Ok(health) => {
             let advice = (!health.lockout_password).then(|| LOCKOUT_ADVICE.to_owned());
             match trouble(&health) {
@@ -151,7 +152,7 @@ pub(super) async fn fitness(wallet: &Wallet) -> Option<Result<(), Error>> {
             _ => Ok(()),
         }
     };
-    match elsewhere(&wallet.context, tpm, ANSWERING, look).await {
+    match elsewhere(wallet, tpm, ANSWERING, look).await {
         Err(HardwareError::Missing { .. }) => None,
         fit => Some(fit.map_err(|error| refusal(&error))),
     }

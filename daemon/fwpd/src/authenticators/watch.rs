@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use ctap_client::Found;
 use fwp_dbus::interfaces::{WALLET, WALLET_PATH};
+use fwp_dbus::{Error, ErrorName};
 use tokio::sync::Notify;
 use zbus::ObjectPath;
 use zbus::names::OwnedUniqueName;
@@ -37,9 +38,19 @@ struct Watching {
 
 impl Watchers {
     /// A connection wants to be told from now on: what comes after this has returned is.
-    pub(crate) async fn watch(&self, context: &Rc<Context>, caller: &Caller) {
+    ///
+    /// # Errors
+    /// `LimitsExceeded`.
+    pub(crate) async fn watch(&self, context: &Rc<Context>, caller: &Caller) -> Result<(), Error> {
         if self.watching.borrow().contains_key(&caller.name) {
-            return;
+            return Ok(());
+        }
+        let most = context.config.limits.watchers;
+        let users = self.watching.borrow().values().filter(|watching| watching.uid == caller.uid).count();
+        if users >= most {
+            let text =
+                format!("{users} connections of yours watch security keys already, and at most {most} may");
+            return Err(Error::new(ErrorName::LimitsExceeded, text));
         }
         let watching = Watching { uid: caller.uid, known: None };
         self.watching.borrow_mut().insert(caller.name.clone(), watching);
@@ -56,6 +67,7 @@ impl Watchers {
         if let Some(watching) = self.watching.borrow_mut().get_mut(&caller.name) {
             watching.known.get_or_insert(known);
         }
+        Ok(())
     }
 
     /// A connection wants to know no more, or ended.

@@ -29,8 +29,9 @@ use crate::floor::Turn;
 use crate::interrupts::Interrupter;
 use crate::journal::{self, Notice};
 use crate::objects::{Object, Properties, variant};
+use crate::polkit::{self, Action};
 use crate::wallets::Wallet;
-use crate::{claim_origin, clock, credentials, tokens};
+use crate::{claim_origin, clock, credentials, seats, tokens};
 
 /// Most cards in one wallet.
 const MAX_CARDS: usize = 1000;
@@ -82,21 +83,24 @@ pub(crate) struct Enrollment {
 /// Checks an offer and makes the object.
 ///
 /// # Errors
-/// `InvalidRequest`, `AccessDenied`, `NotFound`, `LimitsExceeded`.
+/// `InvalidRequest`, `AccessDenied`, `NotFound`, `NoAuthenticator`, `LimitsExceeded`.
 pub(crate) async fn begin(
     wallet: &Rc<Wallet>,
-    caller: &Caller,
+    call: &Call,
     offer: &str,
     attested_host: &str,
     options: &EnrollmentOptions,
 ) -> Result<OwnedObjectPath, Error> {
     let config = &wallet.context.config;
+    let caller = &call.caller;
     claim_origin::check(&wallet.context, caller).await?;
     let offer = Offer::parse(offer).map_err(invalid)?;
     let host = PayeeHost::parse(attested_host).map_err(|error| invalid(format!("attested_host: {error}")))?;
     let replace = options.replace.unwrap_or(false);
     let machine = Machine::new(offer, host.as_str(), replace, config.deadlines(), clock::moment())
         .map_err(|error| Error::new(ErrorName::AccessDenied, error.to_string()))?;
+    seats::sits_here(&wallet.context, wallet.uid).await?;
+    polkit::check(wallet, call, Action::Enroll).await?;
     let target = target(wallet, options).await?;
     // Its connection may have ended meanwhile; what is made for it now would have no end.
     if !wallet.context.callers.is_there(&caller.name) {
@@ -206,7 +210,8 @@ impl EnrollmentObject {
         Self { wallet, enrollment }
     }
 
-    fn start(&self) -> Result<(), Error> {
+    async fn start(&self) -> Result<(), Error> {
+        seats::sits_here(&self.wallet.context, self.wallet.uid).await?;
         let state = self.enrollment.machine.borrow().state();
         if state != EnrollmentState::Created {
             return Err(refusal(&EnrollmentError::State(state)));
@@ -220,6 +225,11 @@ impl EnrollmentObject {
     }
 
     async fn store_cards(&self, cards: &str) -> Result<Vec<OwnedObjectPath>, Error> {
+        // What is long takes time to read; nobody has use for it yet, or any more.
+        let state = self.enrollment.machine.borrow().state();
+        if state != EnrollmentState::Attested {
+            return Err(refusal(&EnrollmentError::State(state)));
+        }
         let issued = IssuedCard::parse_all(cards).map_err(invalid)?;
         let (wallet, enrollment) = (&self.wallet, &self.enrollment);
         let _storing = enrollment.storing.lock().await;
@@ -303,7 +313,7 @@ impl Object for EnrollmentObject {
         match member {
             "Start" => {
                 call.args::<()>()?;
-                self.start()?;
+                self.start().await?;
                 call.reply(&())
             }
             "StoreCards" => call.reply(&self.store_cards(&call.args::<String>()?).await?),

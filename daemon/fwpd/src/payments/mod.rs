@@ -34,7 +34,7 @@ use crate::floor::Turn;
 use crate::interrupts::Interrupter;
 use crate::objects::{Object, Properties, variant};
 use crate::wallets::Wallet;
-use crate::{claim_origin, clock, tokens};
+use crate::{claim_origin, clock, seats, tokens};
 
 /// Most UTF-16 code units of what a payee says was wrong.
 const MAX_ERROR_TEXT: usize = 256;
@@ -183,6 +183,11 @@ impl Payments {
         }
     }
 
+    /// How many are open.
+    pub(crate) fn len(&self) -> usize {
+        self.open.borrow().len()
+    }
+
     /// Whether none is open.
     pub(crate) fn is_empty(&self) -> bool {
         self.open.borrow().is_empty()
@@ -228,6 +233,8 @@ impl PaymentObject {
     async fn before_the_user(&self, retry: Option<String>) -> Result<(), Failure> {
         let agents = &self.wallet.agents;
         agents.serving(&self.payment.owner)?;
+        // Before a PIN is asked for: whatever authenticator it is, it belongs to whoever sits before the machine.
+        seats::sits_here(&self.wallet.context, self.wallet.uid).await?;
         let turn = self.wallet.floor.take()?;
         self.wallet.holdings.load(&self.wallet.vault).await?;
         // The agent may have gone while the store was opened.
@@ -247,6 +254,10 @@ impl PaymentObject {
         self.is_changeable()?;
         let updated = self.payment.machine.borrow().request().updated(details).map_err(invalid)?;
         self.wallet.holdings.load(&self.wallet.vault).await?;
+        if self.payment.machine.borrow().state() == PaymentState::Interactive {
+            // The user is asked anew.
+            self.wallet.floor.prompt()?;
+        }
         let event = |view: View<'_>| self.payment.step(Event::Update(Box::new(updated), view));
         Ok(self.wallet.holdings.view(event)?.map_err(invalid_state)?)
     }

@@ -7,7 +7,7 @@ use fwp_dbus::{Error, ErrorName, Passphrase};
 use fwp_store::slot::LEAST_CHARACTERS;
 
 use crate::agents::Agent;
-use crate::call::Call;
+use crate::call::{Call, Uid};
 use crate::callers::Watch;
 use crate::clock;
 use crate::interrupts::{Interrupts, interrupts};
@@ -79,7 +79,11 @@ impl Asking {
     /// `SlotUnusable` for one that is too short, `Declined`, and what can come instead of an answer.
     pub(super) async fn new_passphrase(&mut self, purpose: &'static str) -> Result<Passphrase, Error> {
         let least = u32::try_from(LEAST_CHARACTERS).ok();
-        let request = PassphraseRequest { purpose: purpose.to_owned(), wrong: false, min_length: least };
+        let request = PassphraseRequest {
+            purpose: purpose.to_owned(),
+            min_length: least,
+            ..PassphraseRequest::default()
+        };
         let passphrase = self.agent.passphrase(&request, &mut self.interrupts).await?;
         if passphrase.expose().chars().count() < LEAST_CHARACTERS {
             let text =
@@ -96,11 +100,28 @@ impl Asking {
     pub(super) async fn passphrase<T>(
         &mut self,
         purpose: &'static str,
+        attempt: impl AsyncFnMut(Passphrase) -> Result<Option<T>, Error>,
+    ) -> Result<T, Error> {
+        self.passphrase_of(None, purpose, attempt).await
+    }
+
+    /// As [`Asking::passphrase`], for that of another user's store.
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) async fn passphrase_of<T>(
+        &mut self,
+        uid: Option<Uid>,
+        purpose: &'static str,
         mut attempt: impl AsyncFnMut(Passphrase) -> Result<Option<T>, Error>,
     ) -> Result<T, Error> {
         for wrong in 0..TRIES {
-            let request =
-                PassphraseRequest { purpose: purpose.to_owned(), wrong: wrong > 0, min_length: None };
+            let request = PassphraseRequest {
+                purpose: purpose.to_owned(),
+                uid,
+                wrong: wrong > 0,
+                ..PassphraseRequest::default()
+            };
             let passphrase = self.agent.passphrase(&request, &mut self.interrupts).await?;
             if let Some(done) = attempt(passphrase).await? {
                 return Ok(done);

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use fwp_dbus::types::ConsentDetails;
 use fwp_dbus::{Error, ErrorName};
-use fwp_store::StoreError;
+use fwp_store::record::{AuditEvent, AuditKind};
 use fwp_store::slot::{Passphrase, SlotError, SlotKind};
+use fwp_store::{Changes, Durability, StoreError};
 
 use super::asking::{Asking, asking};
 use crate::call::Call;
 use crate::clock;
+use crate::journal::{self, Notice};
 use crate::vault::{Typed, refusal};
 use crate::wallets::Wallet;
 
@@ -42,6 +44,41 @@ pub(super) async fn unlock(wallet: &Wallet, call: &Call) -> Result<(), Error> {
         }
         Err(error) => Err(refusal(&error)),
     }
+}
+
+/// Opens another user's store by its recovery passphrase, which the caller's agent asks for. Nothing of that wallet is told, but that
+/// there is one; its audit log tells its user.
+///
+/// # Errors
+/// `SlotUnusable`, `InvalidState`, and those of the store and of asking.
+pub(super) async fn unlock_for(wallet: &Wallet, other: &Wallet, call: &Call) -> Result<(), Error> {
+    match other.vault.unlock(Typed::default(), None).await? {
+        Ok(true) => return Ok(()),
+        Ok(false) => return Err(no_wallet()),
+        Err(error) if wants_passphrase(&error) => {}
+        Err(error) => return Err(refusal(&error)),
+    }
+    let uid = Some(other.uid);
+    asking(wallet, call, async |user: &mut Asking| {
+        user.passphrase_of(uid, "unlock-other", async |typed| match by(other, typed).await? {
+            None => Ok(None),
+            Some((_, Ok(()))) => Ok(Some(())),
+            Some((_, Err(error))) => Err(refusal(&error)),
+        })
+        .await
+    })
+    .await?;
+    let text = format!("the wallet was opened by the user {}, with its recovery passphrase", wallet.uid);
+    journal::of_user(other.uid, async { journal::tell(Notice::UnlockedForAnother, &text) }).await;
+    let opened = AuditEvent::new(clock::now_ms(), AuditKind::SettingChanged);
+    let mut changes = Changes::new();
+    changes.audit(opened.reason(&format!("unlocked-by-uid-{}", wallet.uid)));
+    other.vault.write(|store| store.commit(changes, Durability::Durable)).await.map(drop)
+}
+
+/// That user has none here.
+pub(super) fn no_wallet() -> Error {
+    Error::new(ErrorName::InvalidState, "that user has no wallet here")
 }
 
 /// Whether a passphrase that was not typed yet may open it.

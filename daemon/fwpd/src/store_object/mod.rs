@@ -19,17 +19,30 @@ use zbus::{Message, OwnedFd};
 
 use crate::call::{Call, Failure};
 use crate::objects::{Object, Properties};
-use crate::wallets::Wallet;
+use crate::polkit::{self, Action};
+use crate::wallets::{Wallet, Wallets};
 
 /// `Store1` for one user.
 #[derive(Debug)]
-pub(crate) struct StoreObject(pub(crate) Rc<Wallet>);
+pub(crate) struct StoreObject<'w> {
+    wallet: Rc<Wallet>,
+    /// Those of all users.
+    wallets: &'w Wallets,
+}
 
-impl Object for StoreObject {
+impl<'w> StoreObject<'w> {
+    /// The object.
+    pub(crate) fn new(wallet: Rc<Wallet>, wallets: &'w Wallets) -> Self {
+        Self { wallet, wallets }
+    }
+}
+
+impl Object for StoreObject<'_> {
     const INTERFACE: Interface = STORE;
 
     async fn call(&self, member: &str, call: &Call) -> Result<Message, Failure> {
-        let wallet = &self.0;
+        let wallet = &self.wallet;
+        let allowed = async |action| polkit::check(wallet, call, action).await;
         match member {
             "Slots" => {
                 call.args::<()>()?;
@@ -37,23 +50,33 @@ impl Object for StoreObject {
             }
             "AddSlot" => {
                 let (kind, options) = call.args::<(String, SlotOptions)>()?;
+                allowed(Action::Manage).await?;
                 call.reply(&slots::add(wallet, call, &kind, &options).await?)
             }
             "RemoveSlot" => {
                 let id = call.args::<i64>()?;
+                allowed(Action::Manage).await?;
                 call.reply(&slots::remove(wallet, call, id).await?)
             }
             "Rotate" => {
                 let what = call.args::<String>()?;
+                allowed(Action::Manage).await?;
                 call.reply(&slots::rotate(wallet, call, &what).await?)
             }
             "AcceptCopy" => {
                 call.args::<()>()?;
+                allowed(Action::Manage).await?;
                 call.reply(&locking::accept_copy(wallet, call).await?)
             }
             "Unlock" => {
                 call.args::<()>()?;
                 call.reply(&locking::unlock(wallet, call).await?)
+            }
+            "UnlockFor" => {
+                let uid = call.args::<u32>()?;
+                allowed(Action::UnlockOther).await?;
+                let other = self.wallets.stored(uid).ok_or_else(locking::no_wallet)?;
+                call.reply(&locking::unlock_for(wallet, &other, call).await?)
             }
             "Lock" => {
                 call.args::<()>()?;
@@ -62,10 +85,12 @@ impl Object for StoreObject {
             }
             "Export" => {
                 let file = call.args::<OwnedFd>()?;
+                allowed(Action::Export).await?;
                 call.reply(&copies::export(wallet, call, file.into()).await?)
             }
             "Import" => {
                 let file = call.args::<OwnedFd>()?;
+                allowed(Action::Export).await?;
                 call.reply(&copies::import(wallet, call, file.into()).await?)
             }
             _ => Err(Failure::UnknownMethod),

@@ -32,7 +32,7 @@ pub(crate) struct Vault(Arc<Inner>);
 struct Inner {
     directory: PathBuf,
     guards: Guards,
-    /// Whose it is, for the log; unknown in tests alone.
+    /// Whose it is, for the log.
     uid: Option<Uid>,
     /// A thread that panicked has left a transaction that SQLite rolls back, or a store that says it is broken.
     open: Arc<Mutex<Option<Store>>>,
@@ -48,7 +48,7 @@ impl Vault {
         Self(Arc::new(Inner { directory, guards, uid: None, open: Arc::default() }))
     }
 
-    /// This user's store in `directory`, guarded by what `guards` have.
+    /// As [`Vault::new`], this user's.
     pub(crate) fn of_user(uid: Uid, directory: PathBuf, guards: Guards) -> Self {
         Self(Arc::new(Inner { directory, guards, uid: Some(uid), open: Arc::default() }))
     }
@@ -63,6 +63,11 @@ impl Vault {
             }
             Err(_) => false,
         }
+    }
+
+    /// Whether anything was ever stored.
+    pub(crate) fn is_stored(&self) -> bool {
+        self.0.has_store()
     }
 
     /// Reads; `None` where nothing was ever stored.
