@@ -14,12 +14,13 @@ use zbus::Connection;
 use crate::bus::PrivateBus;
 use crate::{PATIENCE, soon};
 
-/// Settings in which no test has to wait for a pause or a keyring, nor needs polkit on a system's bus.
-pub const QUICK: &str = "claim-origin = \"any\"\n[policy]\ncool-down = 0\n";
+/// Settings in which no test has to wait for a pause or a keyring, nor needs polkit or logind on a system's bus.
+pub const QUICK: &str =
+    "claim-origin = \"any\"\nauthorize = \"any\"\n[policy]\ncool-down = 0\n[keys]\nseats = \"ignore\"\n";
 
 /// As [`QUICK`], for more payments than keys in this computer may make.
-pub const MANY_PAYMENTS: &str = "claim-origin = \"any\"\n[policy]\ncool-down = 0\n\
-    [platform-keys]\nday = \"unlimited\"\npayments-per-hour = \"unlimited\"\n";
+pub const MANY_PAYMENTS: &str = "claim-origin = \"any\"\nauthorize = \"any\"\n[policy]\ncool-down = 0\n\
+    [keys]\nseats = \"ignore\"\n[platform-keys]\nday = \"unlimited\"\npayments-per-hour = \"unlimited\"\n";
 
 /// The daemon, killed when it is dropped.
 #[derive(Debug)]
@@ -32,13 +33,21 @@ pub struct Fwpd {
 
 impl Fwpd {
     /// Starts the daemon with a fresh state directory, and waits for its name. Without settings for a TPM it uses none: no test
-    /// leaves anything in the one of this machine.
+    /// leaves anything in the one of this machine. Without settings for them, prompts are not counted: a test's user is quick.
     ///
     /// # Panics
     /// If it doesn't come up.
     pub async fn start(bus: &PrivateBus, program: impl AsRef<Path>, config: &str) -> Self {
         let state = tempfile::Builder::new().prefix("fwpd-state-").tempdir().expect("a state directory");
         let no_tpm = if config.contains("[tpm]") { "" } else { "\n[tpm]\naddress = \"none\"\n" };
+        let mut config = config.to_owned();
+        if !config.contains("prompts-per-minute") {
+            const UNLIMITED: &str = "[limits]\nprompts-per-minute = \"unlimited\"\n";
+            config = match config.contains("[limits]\n") {
+                true => config.replacen("[limits]\n", UNLIMITED, 1),
+                false => format!("{config}\n{UNLIMITED}"),
+            };
+        }
         std::fs::write(state.path().join("fwpd.toml"), format!("{config}{no_tpm}"))
             .expect("the configuration written");
         let (name, address) = bus.variable();

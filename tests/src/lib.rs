@@ -6,6 +6,7 @@
 //! * [`agent`]: an agent that answers by a script, and keeps what it was asked.
 //! * [`bank`]: an issuer that checks attestations, issues cards and opens authorizations, with the bank's library.
 //! * [`machine`]: a virtual machine with Debian's kernel, for USB and a TPM; [`programs`]: the project's own programs.
+//! * [`hostile`]: calls that no honest program makes.
 //! * [`owner`]: what an owner of payments and enrollments does, in short; [`requests`]: sample payment requests.
 //!
 //! A test fails by panicking, and so do these.
@@ -15,6 +16,7 @@ pub mod agent;
 pub mod bank;
 pub mod bus;
 pub mod daemon;
+pub mod hostile;
 pub mod machine;
 pub mod owner;
 pub mod polkit;
