@@ -160,6 +160,11 @@ impl Fwpd {
         self.state.path().join("state")
     }
 
+    /// Its configuration, which it reads when it starts.
+    pub fn config_path(&self) -> PathBuf {
+        self.state.path().join("fwpd.toml")
+    }
+
     /// What it has logged so far.
     ///
     /// # Panics

@@ -2,6 +2,8 @@
 //! as soon as the disk does.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod common;
+
 use std::path::Path;
 use std::process::Command;
 
@@ -10,22 +12,6 @@ use fwp_tests::requests::BANKNET;
 use fwp_tests::{Bank, Checkout, Fwpd, MY_BANK, PrivateBus, QUICK, ScriptedAgent, enroll, refused};
 
 const FWPD: &str = env!("CARGO_BIN_EXE_fwpd");
-/// Set in the process that has a mount namespace of its own.
-const INSIDE: &str = "FWPD_TEST_DISK";
-
-/// Runs `test` in a mount namespace of its own, as the test of this name.
-fn with_a_disk(name: &str, test: impl Future<Output = ()>) {
-    if std::env::var_os(INSIDE).is_some() {
-        return tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
-    }
-    let mut process = Command::new("unshare");
-    process.args(["--user", "--map-root-user", "--mount"]).arg(std::env::current_exe().unwrap());
-    let output = process.args(["--exact", name, "--nocapture"]).env(INSIDE, "1").output();
-    let output = output.expect("util-linux is needed: unshare");
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && out.contains("1 passed"), "{out}{err}");
-}
-
 fn mount(arguments: &[&str], at: &Path) {
     let status = Command::new("mount").args(arguments).arg(at).status().unwrap();
     assert!(status.success(), "mount {arguments:?}");
@@ -46,7 +32,7 @@ fn fill(ballast: &Path) {
 
 #[test]
 fn a_full_disk_refuses_by_name_and_pays_again_when_there_is_room() {
-    with_a_disk("a_full_disk_refuses_by_name_and_pays_again_when_there_is_room", async {
+    common::namespace::inside("a_full_disk_refuses_by_name_and_pays_again_when_there_is_room", async {
         let bus = PrivateBus::session();
         let mut fwpd = Fwpd::start(&bus, FWPD, QUICK).await;
         put_a_disk(&fwpd);
@@ -106,7 +92,7 @@ fn a_full_disk_refuses_by_name_and_pays_again_when_there_is_room() {
 
 #[test]
 fn a_disk_that_can_only_be_read_refuses_by_name_and_pays_again_when_it_can_be_written() {
-    with_a_disk(
+    common::namespace::inside(
         "a_disk_that_can_only_be_read_refuses_by_name_and_pays_again_when_it_can_be_written",
         async {
             let bus = PrivateBus::session();

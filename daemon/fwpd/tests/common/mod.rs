@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "no test program uses all of it")]
 
 pub(crate) mod moz_pay;
+pub(crate) mod namespace;
 
 use std::future::Future;
 use std::time::Duration;
