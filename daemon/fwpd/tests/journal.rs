@@ -101,8 +101,8 @@ fn the_journal_tells_what_happened_to_whom_and_nothing_of_what_was_paid() {
             let cards = enroll(&page, &bank, &[(BANKNET, account)]).await.unwrap();
 
             let mut paid = Checkout::new(&page, "order-1").await.unwrap();
-        paid.pay().await;
-        paid.payment.complete("success").await.unwrap();
+            paid.pay().await;
+            paid.payment.complete("success").await.unwrap();
             let shown = async |id: &str| {
                 let mut checkout = Checkout::new(&page, id).await.unwrap();
                 checkout.payment.show().await.unwrap();

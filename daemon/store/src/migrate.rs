@@ -81,6 +81,7 @@ mod tests {
     use crate::record::{AuditEvent, AuditKind, Settings};
     use crate::schema::{self, MIGRATIONS};
     use crate::seal::{DataKey, WalletId};
+    use crate::slot::{KeyFile, KeySlot, SlotKind};
     use crate::table::SCHEMA_VERSION;
     use crate::verify::open_row;
     use crate::writer::Writer;
@@ -161,6 +162,76 @@ mod tests {
             matches!(newer, StoreError::Newer { found, known: SCHEMA_VERSION } if found == last),
             "{newer}"
         );
+    }
+
+    /// Every record in the clear, by table and row.
+    fn records(connection: &Connection, keys: &Keys, schema: u32) -> Vec<(Table, i64, Vec<u8>)> {
+        let mut all = Vec::new();
+        for table in Table::LISTED.into_iter().filter(|table| *table != Table::Slot) {
+            let mut rows = Vec::new();
+            for_each_row(connection, table, |row| {
+                rows.push(row.row);
+                Ok(())
+            })
+            .unwrap();
+            for row in rows {
+                let plain = open_row(connection, keys, schema, table, row).unwrap().unwrap();
+                all.push((table, row, plain.to_vec()));
+            }
+        }
+        all
+    }
+
+    /// As the release before left it, after enrollments and payments; the key beside it is for tests.
+    #[test]
+    fn a_store_in_use_is_kept_whole_through_all_steps_and_those_to_come() {
+        let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v2-in-use");
+        let directory = tempfile::tempdir().unwrap();
+        let (path, key) = (directory.path().join("wallet.db"), directory.path().join("wallet.key"));
+        for (name, to) in [("wallet.db", &path), ("wallet.key", &key)] {
+            std::fs::copy(kept.join(name), to).unwrap();
+            std::fs::set_permissions(to, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        }
+        let (connection, mut schema) = schema::open(&path).unwrap();
+        let wallet: Vec<u8> =
+            connection.query_row("SELECT wallet_id FROM wallet WHERE id = 1", [], |row| row.get(0)).unwrap();
+        let wallet = WalletId::from_bytes(wallet.try_into().unwrap());
+        let mut slots = Vec::new();
+        for_each_row(&connection, Table::Slot, |row| {
+            slots.push(crate::slots::split(row.row, &row.stored)?);
+            Ok(())
+        })
+        .unwrap();
+        let slot = slots.iter().find(|slot| slot.kind == SlotKind::KeyFile).unwrap();
+        let data_key = KeyFile::new(key).unwrap(&wallet, &slot.wrapped).unwrap();
+        let keys = Keys::derive(&wallet, &data_key);
+
+        let before = records(&connection, &keys, schema);
+        let count = |table| before.iter().filter(|(of, ..)| *of == table).count();
+        assert_eq!((count(Table::Card), count(Table::History), count(Table::Ledger)), (2, 2, 1));
+        assert!(count(Table::Audit) > 5 && count(Table::Authenticator) > 0);
+        let verified = verify(&connection, &keys, schema).unwrap();
+        let steps = and_then(&[NEW_COLUMN, LONGER_STATE]);
+        let verified = migrate(&connection, &keys, &mut schema, verified, &steps).unwrap();
+        assert_eq!(schema, SCHEMA_VERSION + 2);
+        assert_eq!(usize::try_from(verified.head.audit.last).unwrap(), count(Table::Audit));
+        let after = records(&connection, &keys, schema);
+        assert_eq!(after.len(), before.len());
+        for ((table, row, old), new) in before.into_iter().zip(after) {
+            let expected = match table {
+                Table::Authenticator => [old.as_slice(), b" and more"].concat(),
+                _ => old,
+            };
+            assert_eq!(new, (table, row, expected));
+        }
+        // Its slot still gives its key: it opens as it did.
+        let mut stored = Vec::new();
+        for_each_row(&connection, Table::Slot, |row| {
+            stored.push(crate::slots::split(row.row, &row.stored)?.wrapped);
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(stored, slots.iter().map(|slot| slot.wrapped.clone()).collect::<Vec<_>>());
     }
 
     #[test]
