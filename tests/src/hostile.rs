@@ -1,6 +1,7 @@
 //! Calls that no honest program makes, generated from the contract's XML: wrong types, other users' paths, huge strings, members in
 //! the wrong order of an object's life, signals in another's name. The same seed gives the same calls.
 
+use std::collections::HashMap;
 use std::fs::File;
 
 use fwp_dbus::interfaces::{self, BUS_NAME, Interface, WALLET_PATH};
@@ -175,19 +176,23 @@ impl Generator {
             Message::signal(path.to_owned(), interface.to_owned(), name.to_owned())
         };
         let message = match self.dice.below(3) {
-            0 => signal("/org/freedesktop/DBus", "org.freedesktop.DBus", "NameOwnerChanged")?
-                .destination(BUS_NAME)?
+            0 => signal("/org/freedesktop/DBus", "org.freedesktop.DBus", "NameOwnerChanged")
+                .destination(BUS_NAME)
                 .build(&(":1.1", ":1.1", ""))?,
             1 => signal(
                 "/org/freedesktop/login1/seat/seat0",
                 "org.freedesktop.DBus.Properties",
                 "PropertiesChanged",
-            )?
-            .destination(BUS_NAME)?
-            .build(&("org.freedesktop.login1.Seat", Dict::new(&Signature::Str, &Signature::Variant)))?,
+            )
+            .destination(BUS_NAME)
+            .build(&(
+                "org.freedesktop.login1.Seat",
+                HashMap::<&str, Variant<'_>>::new(),
+                ["ActiveSession"],
+            ))?,
             _ => {
                 let member = self.dice.pick(&self.signals).clone();
-                signal(&path, member.interface, &member.name)?.destination(BUS_NAME)?.build(&("", ""))?
+                signal(&path, member.interface, &member.name).destination(BUS_NAME).build(&("", ""))?
             }
         };
         Ok(Shot::Signal(message))
@@ -201,14 +206,14 @@ impl Generator {
         arguments: Vec<Variant<'_>>,
     ) -> zbus::Result<Shot> {
         let silent = self.dice.one_in(10);
-        let mut builder = Message::method_call(path.to_owned(), member.to_owned())?
-            .destination(BUS_NAME)?
-            .interface(interface.to_owned())?;
+        let mut builder = Message::method_call(path.to_owned(), member.to_owned())
+            .destination(BUS_NAME)
+            .interface(interface.to_owned());
         if silent {
-            builder = builder.with_flags(Flags::NO_REPLY_EXPECTED)?;
+            builder = builder.with_flags(Flags::NO_REPLY_EXPECTED);
         }
         if self.dice.one_in(5) {
-            builder = builder.with_flags(Flags::ALLOW_INTERACTIVE_AUTH)?;
+            builder = builder.with_flags(Flags::ALLOW_INTERACTIVE_AUTH);
         }
         let message = if arguments.is_empty() {
             builder.build(&())?
@@ -276,7 +281,7 @@ impl Generator {
             }
             "a{sv}" => Variant::Dict(self.options()),
             "(ss)" => Variant::from((self.text(), self.text())),
-            "v" => Variant::Value(Box::new(Variant::from(self.text()))),
+            "v" => Variant::Variant(Box::new(Variant::from(self.text()))),
             _ => Variant::from(self.text()),
         }
     }
@@ -303,7 +308,7 @@ impl Generator {
                 _ => Variant::from(self.text()),
             };
             options
-                .append(Variant::from(key), Variant::Value(Box::new(value)))
+                .append(Variant::from(key), Variant::Variant(Box::new(value)))
                 .expect("a dictionary's entry");
         }
         options
