@@ -9,7 +9,8 @@ const PACKAGED: &str = include_str!("../../../packaging/config/fwpd.toml");
 /// The file with what is commented out put in force: lines `#name = value`. Explanations have a blank after the `#`.
 fn in_force() -> String {
     let is_setting = |text: &str| {
-        text.split_once(" = ").is_some_and(|(name, _)| name.chars().all(|c| c.is_ascii_lowercase() || c == '-'))
+        text.split_once(" = ")
+            .is_some_and(|(name, _)| name.chars().all(|c| c.is_ascii_lowercase() || c == '-'))
     };
     let line = |line: &str| match line.strip_prefix('#') {
         Some(text) if is_setting(text) => format!("{text}\n"),
