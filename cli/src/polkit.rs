@@ -12,6 +12,7 @@ use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
+use zbus::Connection;
 
 /// polkit's program for terminals.
 const AGENT: &str = "pkttyagent";
@@ -43,7 +44,7 @@ impl Polkit {
         let Some(terminal) = Terminal::open() else {
             return Self(State::Elsewhere("this is no terminal"));
         };
-        Self(match register(terminal, &found.choice).await {
+        Self(match register(terminal, found).await {
             Some((child, kept)) => State::AtTerminal(Box::new(child), kept),
             None => State::Elsewhere("pkttyagent is missing or fails (Debian: package polkitd)"),
         })
@@ -111,17 +112,35 @@ async fn on_systems_bus(found: &Found) -> bool {
 }
 
 /// Starts polkit's program for this process, and waits until polkit knows of it.
-async fn register(terminal: Terminal, bus: &BusChoice) -> Option<(Child, Kept)> {
+async fn register(terminal: Terminal, found: &Found) -> Option<(Child, Kept)> {
     let kept = terminal.keep()?;
     let mut command = Command::new(AGENT);
     // It closes its standard output once it is registered; it talks on the terminal itself.
-    command.args(["--notify-fd", "1", "--fallback"]);
+    command.args(["--notify-fd", "1"]);
+    // A desktop's dialog goes first. Outside of a session there is none, and polkit would not look further (as of 122).
+    if in_session(found.client.connection()).await {
+        command.arg("--fallback");
+    }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
-    if let BusChoice::Address(address) = bus {
+    if let BusChoice::Address(address) = &found.choice {
         command.env("DBUS_SYSTEM_BUS_ADDRESS", address);
     }
     let mut child = command.spawn().ok()?;
     let mut registered = child.stdout.take()?;
     let end = tokio::time::timeout(REGISTRATION, registered.read(&mut [0])).await;
     matches!(end, Ok(Ok(0))).then_some((child, kept))
+}
+
+/// Whether logind knows of a session that this process is in.
+async fn in_session(system: &Connection) -> bool {
+    const LOGIND: &str = "org.freedesktop.login1";
+    // 0 is whoever asks.
+    let asked = system.call_method(
+        Some(LOGIND),
+        "/org/freedesktop/login1",
+        Some("org.freedesktop.login1.Manager"),
+        "GetSessionByPID",
+        &(0_u32,),
+    );
+    tokio::time::timeout(REGISTRATION, asked).await.is_ok_and(|session| session.is_ok())
 }

@@ -31,6 +31,8 @@ pub struct Unit {
     pub needs_reload: bool,
     /// Of a service: `success`, or why it ended: `exit-code`, `signal`, `oom-kill`, `start-limit-hit` ...
     pub result: String,
+    /// Of a service: the exit status of the last process, where `result` is `exit-code`.
+    pub exit_status: i32,
     /// Of a service: its process, 0 if there is none.
     pub process: u32,
     /// Of a service: how often systemd started it again by itself.
@@ -53,6 +55,8 @@ struct UnitProperties {
 struct ServiceProperties {
     #[zbus(rename = "Result")]
     result: Option<String>,
+    #[zbus(rename = "ExecMainStatus")]
+    exit_status: Option<i32>,
     #[zbus(rename = "MainPID")]
     main_pid: Option<u32>,
     #[zbus(rename = "NRestarts")]
@@ -82,6 +86,7 @@ pub async fn unit(system: &Connection, name: &str) -> Result<Unit, String> {
             sub: unit.sub_state.unwrap_or_default(),
             needs_reload: unit.need_daemon_reload.unwrap_or_default(),
             result: service.result.unwrap_or_default(),
+            exit_status: service.exit_status.unwrap_or_default(),
             process: service.main_pid.unwrap_or_default(),
             restarts: service.restarts.unwrap_or_default(),
             says: service.status_text.unwrap_or_default(),

@@ -59,10 +59,11 @@ fn a_service_that_does_not_run_is_explained_and_status_starts_nothing() {
     let status = computer.fwpctl_as(NOBODY, &[], ["status", "--json"]).ended(0).json();
     assert_eq!((&status["running"], &status["service"]["active"]), (&false.into(), &"inactive".into()));
 
-    let failed = Unit { active: "failed", sub: "failed", result: "exit-code", ..dead.clone() };
+    let failed =
+        Unit { active: "failed", sub: "failed", result: "exit-code", exit_status: 1, ..dead.clone() };
     units.set("fwpd.service", failed);
     let failed = doctor(6);
-    finds(&failed, "service", "problem", "failed (exit-code)", "journalctl -u fwpd");
+    finds(&failed, "service", "problem", "failed (exit-code 1)", "journalctl -u fwpd");
     finds(&failed, "daemon", "problem", "fwpd does not start", "");
     units.set("fwpd.service", Unit { load: "masked", ..dead });
     finds(&doctor(6), "service", "problem", "masked", "systemctl unmask fwpd");
@@ -107,11 +108,12 @@ fn a_service_that_runs_is_told_of_and_so_is_what_is_around_it() {
     computer
         .fwpctl_as(NOBODY, &[PASSPHRASE], ["keys", "add", "passphrase", "--yes", "--passphrase-fd", "0"])
         .ended(0);
-    let of_nobody = computer.fwpd.as_ref().unwrap().state_dir().join("users").join(NOBODY.to_string());
-    let of_nobody = if of_nobody.is_dir() { of_nobody } else { computer.fwpd.as_ref().unwrap().state_dir() };
-    let found =
-        std::process::Command::new("find").arg(&of_nobody).args(["-name", "wallet.key"]).output().unwrap();
-    let key = String::from_utf8(found.stdout).unwrap().lines().next().expect("a key file").to_owned();
+    let state = computer.fwpd.as_ref().unwrap().state_dir();
+    let found = std::process::Command::new("find").arg(&state).args(["-type", "f"]).output().unwrap();
+    let files = String::from_utf8(found.stdout).unwrap();
+    let of_nobody = |file: &&str| file.contains("/keys/") && file.contains(&NOBODY.to_string());
+    let key =
+        files.lines().find(of_nobody).unwrap_or_else(|| panic!("a key file is not in\n{files}")).to_owned();
     computer.fwpctl_as(NOBODY, &[], ["lock"]).ended(0);
     std::process::Command::new("chmod").args(["0644", &key]).status().unwrap();
     let exposed = doctor().ended(1);
@@ -262,7 +264,7 @@ fn an_administrator_opens_anothers_wallet_by_its_recovery_passphrase() {
     computer.fwpctl_as(0, &[], ["unlock", "--user", "no-such-user"]).ended(2);
     let none =
         computer.fwpctl_as(0, &[PASSPHRASE], ["unlock", "--user", "4711", "--passphrase-fd", "0"]).ended(1);
-    assert!(none.err.contains("4711"), "{}", none.err);
+    assert!(none.err.contains("has no wallet here"), "{}", none.err);
 
     let mut person = computer.shell_at_terminal("exec $FWPCTL unlock --user nobody");
     person.sees(&format!("Recovery passphrase of nobody's wallet (user {NOBODY}):"));

@@ -72,6 +72,8 @@ impl Computer {
         // A session of its own: the terminal that the tests are run on is none of its business.
         command.arg("--wait").arg("setpriv");
         command.args([&format!("--reuid={uid}"), &format!("--regid={uid}"), "--clear-groups"]);
+        // A pipe of that user's own: root's can't be opened anew by others, which --passphrase-fd does.
+        command.args(["sh", "-c", "cat | \"$@\"", "sh"]);
         command.arg(fwpctl()).args(["--bus", "system"]).args(arguments);
         self.at_home(&mut command);
         let input: String = lines.iter().map(|line| format!("{line}\n")).collect();
@@ -128,6 +130,7 @@ pub(crate) struct Unit {
     pub(crate) active: &'static str,
     pub(crate) sub: &'static str,
     pub(crate) result: &'static str,
+    pub(crate) exit_status: i32,
     pub(crate) process: u32,
     pub(crate) restarts: u32,
     pub(crate) needs_reload: bool,
@@ -193,6 +196,10 @@ impl ServiceObject {
     #[zbus(property)]
     async fn result(&self) -> String {
         of(&self.1, self.0).result.to_owned()
+    }
+    #[zbus(property)]
+    async fn exec_main_status(&self) -> i32 {
+        of(&self.1, self.0).exit_status
     }
     #[zbus(property, name = "MainPID")]
     async fn main_pid(&self) -> u32 {

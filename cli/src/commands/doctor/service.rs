@@ -6,6 +6,11 @@ use crate::systemd::{self, Unit};
 use crate::text::safe;
 use fwp_dbus::find::BusChoice;
 
+/// The exit status of fwpd for settings that it can't read (sysexits.h, EX_CONFIG).
+const WRONG_SETTINGS: i32 = 78;
+/// systemd's, where a credential can't be loaded (systemd.exec, EXIT_CREDENTIALS).
+const NO_CREDENTIAL: i32 = 243;
+
 const LOG: &str = "\"journalctl -u fwpd -e\" says why";
 const INSTALL: &str = "\"sudo apt install ./fwpd_*.deb\" (docs/install.md), or start one for yourself alone: \"fwpd --session\"";
 
@@ -70,11 +75,8 @@ fn judge(report: &mut Report, presence: Presence, unit: &Result<Unit, String>) {
             "end it, and install the package (docs/install.md)",
         ),
         ("loaded", "failed", _) => {
-            let result = if unit.result.is_empty() { "no reason was said" } else { &unit.result };
-            bad(
-                format!("failed ({})", safe(result)),
-                &format!("{LOG}; then \"sudo systemctl reset-failed fwpd\""),
-            );
+            let (found, remedy) = failure(unit);
+            bad(found, &format!("{remedy}; then \"sudo systemctl reset-failed fwpd\""));
         }
         ("loaded", "activating", _) if unit.restarts > 0 => {
             bad(format!("ends again and again: started {} times by itself", unit.restarts), LOG);
@@ -111,6 +113,25 @@ fn judge(report: &mut Report, presence: Presence, unit: &Result<Unit, String>) {
             format!("systemd can't read its unit ({})", safe(load)),
             "\"systemd-analyze verify fwpd.service\" says why",
         ),
+    }
+}
+
+/// Why it failed, and what to do.
+fn failure(unit: &Unit) -> (String, String) {
+    match (unit.result.as_str(), unit.exit_status) {
+        ("exit-code", WRONG_SETTINGS) => (
+            "failed: its settings are wrong".to_owned(),
+            format!("mend /etc/fwpd/fwpd.toml, {LOG}"),
+        ),
+        ("exit-code", NO_CREDENTIAL) => (
+            "failed: the wallets' key can't be decrypted here (/etc/credstore.encrypted/fwpd.wallet-key)".to_owned(),
+            "switch the TPM on, or put that file and the host's secret (/var/lib/systemd/credential.secret) back; where they are \
+             lost, move the file away, and each user opens the wallet by the recovery passphrase (docs/keys.md)"
+                .to_owned(),
+        ),
+        ("exit-code", status) => (format!("failed (exit-code {status})"), LOG.to_owned()),
+        ("", _) => ("failed".to_owned(), LOG.to_owned()),
+        (result, _) => (format!("failed ({})", safe(result)), LOG.to_owned()),
     }
 }
 
@@ -184,7 +205,12 @@ mod tests {
         says(Running, Ok(unit("masked", "active")), Bad, "masked", "unmask fwpd");
         says(Startable, Ok(unit("bad-setting", "inactive")), Bad, "bad-setting", "systemd-analyze verify");
         let failed = Unit { result: "exit-code".to_owned(), ..unit("loaded", "failed") };
-        says(Startable, Ok(failed), Bad, "failed (exit-code)", "journalctl -u fwpd");
+        says(Startable, Ok(failed.clone()), Bad, "failed (exit-code 0)", "journalctl -u fwpd");
+        let of = |exit_status| Unit { exit_status, ..failed.clone() };
+        says(Startable, Ok(of(78)), Bad, "its settings are wrong", "/etc/fwpd/fwpd.toml");
+        says(Startable, Ok(of(243)), Bad, "can't be decrypted", "recovery passphrase");
+        let killed = Unit { result: "oom-kill".to_owned(), ..failed.clone() };
+        says(Startable, Ok(killed), Bad, "failed (oom-kill)", "reset-failed fwpd");
         let again = Unit { restarts: 4, ..unit("loaded", "activating") };
         says(Startable, Ok(again), Bad, "started 4 times", "journalctl -u fwpd");
         says(Startable, Ok(unit("loaded", "activating")), Unknown, "activating", "try again");
