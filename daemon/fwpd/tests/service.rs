@@ -163,11 +163,15 @@ where
     soon(method, answer).await.unwrap_or_else(|error| panic!("{method} was lost: {error}"))
 }
 
-/// Makes a payment, and sees that it is there for the next call: one daemon has both.
-async fn make_payment(connection: &Connection, id: &str) {
+async fn create(connection: &Connection, id: &str) -> OwnedObjectPath {
     let arguments = (SPACE_SHOP, method_data(&[BANKNET]), details(id, "1.00"), PaymentOptions::default());
     let made = call(connection, WALLET_PATH, WALLET.name, "CreatePayment", &arguments).await;
-    let path: OwnedObjectPath = made.body().deserialize().unwrap();
+    made.body().deserialize().unwrap()
+}
+
+/// Makes a payment, and sees that it is there for the next call: one daemon has both.
+async fn make_payment(connection: &Connection, id: &str) {
+    let path = create(connection, id).await;
     let payment = fwp_dbus::interfaces::PAYMENT.name;
     call(connection, &path, "org.freedesktop.DBus.Properties", "GetAll", &payment).await;
     call(connection, &path, payment, "Abort", &()).await;
@@ -188,33 +192,71 @@ async fn the_next_call_starts_it_again() {
     assert_eq!(activated.counts()[0], 2, "a daemon for each");
 }
 
-/// The bus itself stands still while a caller calls and the daemon gives up its name: the call is there first, so that it reaches
-/// a daemon that has asked to go.
+impl Activated {
+    /// The processes of the bus and of the daemon.
+    async fn processes(&self, connection: &Connection) -> (Pid, Pid) {
+        let bus = zbus::fdo::DBusProxy::new(connection).await.unwrap();
+        let pid_of = async |name: &'static str| {
+            let pid = bus.get_connection_unix_process_id(name.try_into().unwrap()).await.unwrap();
+            Pid::from_raw(pid.cast_signed()).unwrap()
+        };
+        (pid_of("org.freedesktop.DBus").await, pid_of(BUS_NAME).await)
+    }
+
+    /// Has this call meet a daemon that goes. The bus itself stands still while a caller calls and the daemon gives up its name:
+    /// mostly it takes the call first then, which reaches a daemon that has asked to go; else the next daemon gets it.
+    async fn meets<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
+        &self,
+        connection: &Connection,
+        calling: impl Fn(Connection) -> F,
+    ) -> T {
+        const ROUNDS: usize = 12;
+        for round in 0..ROUNDS {
+            make_payment(connection, &format!("before-{round}")).await;
+            let (bus, fwpd) = self.processes(connection).await;
+            let before = self.counts();
+            kill_process(bus, Signal::STOP).unwrap();
+            let called = tokio::spawn(calling(connection.clone()));
+            tokio::time::sleep(IDLE_EXIT * 3 / 2).await;
+            kill_process(bus, Signal::CONT).unwrap();
+            let called = called.await.unwrap();
+            let [begun, ended, came] = self.counts();
+            if came > before[2] {
+                assert_eq!([begun, ended], [before[0], before[1]], "round {round}");
+                assert_eq!(self.processes(connection).await.1, fwpd, "round {round}");
+                return called;
+            }
+        }
+        panic!("in {ROUNDS} rounds no call met a daemon that went");
+    }
+}
+
 #[tokio::test]
 async fn a_call_that_comes_while_the_daemon_goes_is_answered_and_what_it_made_stays() {
     let activated = Activated::new();
     let connection = activated.bus.connect().await;
-    let bus = zbus::fdo::DBusProxy::new(&connection).await.unwrap();
-    let pid_of = async |name: &'static str| {
-        let pid = bus.get_connection_unix_process_id(name.try_into().unwrap()).await.unwrap();
-        Pid::from_raw(pid.cast_signed()).unwrap()
-    };
-    for round in 0..3 {
-        make_payment(&connection, &format!("before-{round}")).await;
-        let (bus_pid, fwpd_pid) = (pid_of("org.freedesktop.DBus").await, pid_of(BUS_NAME).await);
-        let before = activated.counts();
-        kill_process(bus_pid, Signal::STOP).unwrap();
-        let calling = tokio::spawn({
-            let connection = connection.clone();
-            async move { make_payment(&connection, &format!("while-{round}")).await }
-        });
-        tokio::time::sleep(IDLE_EXIT * 3 / 2).await;
-        kill_process(bus_pid, Signal::CONT).unwrap();
-        calling.await.unwrap();
-        let [begun, ended, came] = activated.counts();
-        assert_eq!([begun, ended, came], [before[0], before[1], before[2] + 1], "round {round}");
-        assert_eq!(pid_of(BUS_NAME).await, fwpd_pid, "round {round}");
-    }
+    activated.meets(&connection, |connection| async move { make_payment(&connection, "meets").await }).await;
+}
+
+/// systemd ends a service of Type=dbus that gave up its name, though it has it again.
+#[tokio::test]
+async fn what_came_at_the_last_moment_is_done_before_the_service_manager_has_its_way() {
+    let activated = Activated::new();
+    let connection = activated.bus.connect().await;
+    let path =
+        activated.meets(&connection, |connection| async move { create(&connection, "meets").await }).await;
+    let (_, fwpd) = activated.processes(&connection).await;
+    kill_process(fwpd, Signal::TERM).unwrap();
+    tokio::time::sleep(IDLE_EXIT * 2).await;
+    assert_eq!(activated.processes(&connection).await.1, fwpd);
+    let before = activated.counts();
+    call(&connection, &path, fwp_dbus::interfaces::PAYMENT.name, "Abort", &()).await;
+    soon("its end", async {
+        while activated.counts()[1] == before[1] {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
 }
 
 /// Calls from just before to just after the moment at which the daemon goes.
