@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # What can be said of the packages without installing them, on those of the programs that are built already: check-packages.sh [FOLDER]
-# leaves them there (debian/ in cargo's target folder). The same bytes from another folder, time zone, language and umask; lintian finds no error and
-# no warning; the unit's exposure is at most 1.0 of 10; what is a settings file and whose the files are.
+# leaves them there (debian-dev/ in cargo's target folder). The same bytes from another folder, time zone, language and umask; lintian finds no error and
+# no warning; the unit has no mistake, and its exposure is at most 1.0 of 10; what is a settings file and whose the files are.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
-out=${1:-$target/debian}
+out=${1:-$target/debian-dev}
 fail() { echo "check-packages: $*" >&2; exit 1; }
 
 scripts/deb.sh --profile dev --out "$out" >/dev/null
@@ -28,6 +28,9 @@ done
 
 lintian --allow-root --fail-on error,warning "${packages[@]}" || fail "lintian has something to say"
 
+# A directive that is misspelt protects nothing. (The program isn't installed here.)
+sed 's#^ExecStart=.*#ExecStart=/bin/true#' packaging/systemd/fwpd.service >"$elsewhere/fwpd.service"
+systemd-analyze verify --man=no --recursive-errors=yes "$elsewhere/fwpd.service" || fail "the unit has a mistake"
 # In tenths.
 systemd-analyze security --offline=true --no-pager --threshold=10 packaging/systemd/fwpd.service >"$elsewhere/security" ||
   { cat "$elsewhere/security"; fail "the unit is too open"; }

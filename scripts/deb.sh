@@ -3,14 +3,14 @@
 #   --profile release  (the default) builds the programs first, so that their bytes don't depend on the folder they are built in
 #   --profile dev      packs the debug programs as they are built already, in seconds: for tests
 #   --version V        a version other than packaging/debian/changelog's
-#   --out FOLDER       where the packages go; else debian/ in cargo's target folder
+#   --out FOLDER       where the packages go; else debian/ (dev: debian-dev/) in cargo's target folder
 # The same programs make the same packages, wherever and whenever.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 profile=release
 version=
 target=${CARGO_TARGET_DIR:-target}
-out=$target/debian
+out=
 while (($#)); do
   case $1 in
     --profile) profile=$2 ;;
@@ -22,8 +22,8 @@ while (($#)); do
 done
 
 case $profile in
-  release) bin=$(scripts/deb-programs.sh) ;;
-  dev) bin=$target/debug ;;
+  release) bin=$(scripts/deb-programs.sh) out=${out:-$target/debian} ;;
+  dev) bin=$target/debug out=${out:-$target/debian-dev} ;;
   *) echo "deb: the profile is release or dev, not $profile" >&2; exit 2 ;;
 esac
 for program in fwpd fwpctl fwp-native-host fwp-sandbox virtual-key; do
