@@ -8,9 +8,6 @@ target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 out=${1:-$target/debian-dev}
 fail() { echo "check-packages: $*" >&2; exit 1; }
 
-scripts/deb.sh --profile dev --out "$out" >/dev/null
-packages=("$out"/fwpd_*.deb "$out"/fwpd-sandbox_*.deb)
-
 elsewhere=$(mktemp -d)
 trap 'rm -rf "$elsewhere"' EXIT
 mkdir -p "$elsewhere/a folder/browser/extension"
@@ -21,7 +18,10 @@ cp -r packaging scripts docs README.md THREAT-MODEL.md "$elsewhere/a folder/"
   cd "$elsewhere/a folder"
   export CARGO_TARGET_DIR=$target TZ=Pacific/Kiritimati LC_ALL=POSIX HOME=$elsewhere
   scripts/deb.sh --profile dev --out "$elsewhere/out" >/dev/null
-)
+) &
+scripts/deb.sh --profile dev --out "$out" >/dev/null
+wait $!
+packages=("$out"/fwpd_*.deb "$out"/fwpd-sandbox_*.deb)
 for package in "${packages[@]}"; do
   cmp "$package" "$elsewhere/out/$(basename "$package")" || fail "the package depends on where it is made"
 done
