@@ -4,6 +4,7 @@
 # no warning; the unit has no mistake, and its exposure is at most 1.0 of 10, of which docs/security.md gives
 # the reasons; what is a settings file and whose the files are.
 set -euo pipefail
+export LC_ALL=C.UTF-8 # systemd-analyze marks its lines otherwise elsewhere
 cd "$(dirname "$0")/.."
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 out=${1:-$target/debian-dev}
