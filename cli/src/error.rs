@@ -23,7 +23,7 @@ pub enum Error {
     Wallet(#[from] ClientError),
     /// There's no bus, or no daemon on any.
     #[error(
-        "no wallet was found: {tried}. Start one with \"fwpd --session\" (without a session bus: \"dbus-run-session bash\" first), or say where it is with --bus"
+        "no wallet was found: {tried}. \"fwpctl doctor\" says what to do; \"fwpd --session\" starts one for yourself alone (without a session bus: \"dbus-run-session bash\" first)"
     )]
     NoDaemon {
         /// What was tried, and what came of it.

@@ -8,6 +8,8 @@ use crate::out::Out;
 use crate::terminal::{Kept, Terminal};
 use fwp_dbus::find::{ANSWER_LIMIT, BusChoice};
 use fwp_dbus::{ClientError, ErrorName};
+use rustix::process::Signal;
+use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
@@ -18,6 +20,8 @@ use zbus::Connection;
 const AGENT: &str = "pkttyagent";
 /// How long it may take to register with polkit.
 const REGISTRATION: Duration = Duration::from_secs(5);
+/// How long its end may take to be noticed here, once polkit noticed it.
+const END: Duration = Duration::from_millis(200);
 /// How long polkit may wait for a person with a password; the daemon gives up sooner.
 const PASSWORD: Duration = Duration::from_secs(300);
 
@@ -64,36 +68,35 @@ impl Polkit {
             _ => (ANSWER_LIMIT + PASSWORD, "Waiting for the wallet to answer, and polkit to ask ..."),
         };
         let done = bus::within(limit, out, meanwhile, work).await;
-        self.explained(out, done)
+        self.explained(out, done).await
     }
 
     /// Says where a password could have been asked for, if nobody could and polkit refused.
     ///
     /// # Errors
-    /// Those of `done`.
-    pub fn explained<T>(&mut self, out: Out, done: Result<T, Error>) -> Result<T, Error> {
+    /// [`Error::Interrupted`], and those of `done`.
+    pub async fn explained<T>(&mut self, out: Out, done: Result<T, Error>) -> Result<T, Error> {
         let refused = matches!(&done, Err(Error::Wallet(ClientError::Refused(refused)))
             if refused.name == ErrorName::AccessDenied && refused.message.contains("polkit"));
-        if refused && let Some(why) = self.nobody() {
-            out.note(&format!(
-                "If no dialog asked for your password: nobody here can ask for it ({why}). Run this on a terminal with pkttyagent, \
-                 or as root."
-            ));
+        if !refused {
+            return done;
         }
+        let why = match &mut self.0 {
+            State::NotAsked => return done,
+            State::Elsewhere(why) => why,
+            // One that ended took its registration with it, and so polkit refused.
+            State::AtTerminal(child, _) => match tokio::time::timeout(END, child.wait()).await {
+                // Ctrl-C at the password: the same signal came to this program, and may be noticed later.
+                Ok(Ok(end)) if end.signal() == Some(Signal::INT.as_raw()) => return Err(Error::Interrupted),
+                Ok(_) => "pkttyagent ended: is polkit running?",
+                Err(_) => return done,
+            },
+        };
+        out.note(&format!(
+            "If no dialog asked for your password: nobody here can ask for it ({why}). Run this on a terminal with pkttyagent, \
+             or as root."
+        ));
         done
-    }
-
-    /// Why nobody asks at this terminal; `None` if somebody does, or nobody has to.
-    fn nobody(&mut self) -> Option<&'static str> {
-        match &mut self.0 {
-            State::NotAsked => None,
-            State::AtTerminal(child, _) => {
-                // polkit took its registration back, or it never had one.
-                let ended = child.try_wait().is_ok_and(|ended| ended.is_some());
-                ended.then_some("pkttyagent ended: is polkit running?")
-            }
-            State::Elsewhere(why) => Some(why),
-        }
     }
 }
 

@@ -32,7 +32,7 @@ pub(super) async fn run(context: &Context, args: CertifyArgs) -> Result<(), Erro
         let authenticator = client.authenticator(&path).await?;
         // The user is asked meanwhile.
         let begun = authenticator.begin_certification(authority.host()).await;
-        let begun = polkit.explained(out, begun.map_err(Error::Wallet))?;
+        let begun = polkit.explained(out, begun.map_err(Error::Wallet)).await?;
         let request = CertificationRequest {
             endorsement_certificate: begun.endorsement_certificate,
             attestation_key: begun.attestation_key,

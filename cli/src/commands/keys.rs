@@ -50,7 +50,7 @@ pub(super) async fn asked<T>(
     let done = async {
         bus::ensure_agent(client, &agent, context.out).await?;
         let done = work(client.store().await?).await;
-        polkit.explained(context.out, done)
+        polkit.explained(context.out, done).await
     };
     until_interrupted(context, done).await.map_err(|error| agent.take_trouble().unwrap_or(error))
 }

@@ -53,7 +53,16 @@ pub(super) async fn run(context: &Context) -> Result<(), Error> {
             }
         },
         Err(error) => {
-            report.told("daemon", Health::Bad, error.to_string());
+            match error {
+                Error::NoDaemon { tried } => report.add(
+                    "daemon",
+                    Health::Bad,
+                    format!("no wallet was found: {tried}"),
+                    "do what the lines about bus and service say; or start one for yourself alone, \"fwpd --session\" (without a \
+                     session bus: \"dbus-run-session bash\" first)",
+                ),
+                error => report.told("daemon", Health::Bad, error.to_string()),
+            }
             exit = error.exit();
             None
         }
