@@ -218,6 +218,7 @@ fn a_terminal_without_a_desktop_gets_polkits_own_question() {
     let mut person = computer.shell_at_terminal(&script("keys add passphrase"));
     person.sees("AUTHENTICATING FOR io.github.fwpd.manage");
     person.sees("Password:");
+    person.sees_nothing_of_what_is_typed();
     person.types("open sesame");
     let before = person.sees("AUTHENTICATION COMPLETE");
     assert!(!before.contains("sesame"), "it is not echoed: {before}");
@@ -227,6 +228,7 @@ fn a_terminal_without_a_desktop_gets_polkits_own_question() {
 
     let mut person = computer.shell_at_terminal(&script("keys add passphrase"));
     person.sees("Password:");
+    person.sees_nothing_of_what_is_typed();
     person.types("a wrong one");
     person.sees("AUTHENTICATION FAILED");
     let (shown, status) = person.sees_the_end();
@@ -238,6 +240,7 @@ fn a_terminal_without_a_desktop_gets_polkits_own_question() {
     let mut person =
         computer.shell_at_terminal(&format!("{shell}; stty -a | grep -o -e '-\\?echo '; echo over"));
     person.sees("Password:");
+    person.sees_nothing_of_what_is_typed();
     person.presses_ctrl_c();
     person.sees("interrupted");
     let (shown, _) = person.sees_the_end();

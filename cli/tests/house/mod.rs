@@ -5,7 +5,7 @@ pub(crate) mod system;
 
 use fwp_tests::daemon::QUICK;
 use fwp_tests::{Fwpd, PrivateBus};
-use portable_pty::{CommandBuilder, PtySize, native_pty_system};
+use portable_pty::{CommandBuilder, MasterPty, PtySize, native_pty_system};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -187,6 +187,7 @@ impl Drop for House {
 
 /// A person before a terminal, which echoes as terminals do.
 pub(crate) struct Person {
+    terminal: Box<dyn MasterPty + Send>,
     keyboard: Box<dyn Write + Send>,
     screen: Receiver<Vec<u8>>,
     unread: String,
@@ -211,7 +212,6 @@ impl Person {
         let keyboard = pair.master.take_writer().expect("its keyboard");
         let (sender, screen) = channel();
         std::thread::spawn(move || {
-            let _master = pair.master;
             let mut buffer = [0; 4096];
             // The screen goes dark with the last program on it.
             while let Ok(length @ 1..) = reader.read(&mut buffer) {
@@ -220,7 +220,7 @@ impl Person {
                 }
             }
         });
-        Self { keyboard, screen, unread: String::new(), program }
+        Self { terminal: pair.master, keyboard, screen, unread: String::new(), program }
     }
 
     /// Waits until `text` is on the screen, and answers with what was there before it.
@@ -237,6 +237,18 @@ impl Person {
             let more =
                 more.unwrap_or_else(|_| panic!("\"{text}\" is not on the screen, but:\n{}", self.unread));
             self.unread.push_str(&String::from_utf8_lossy(&more));
+        }
+    }
+
+    /// Waits until the terminal hides what is typed: another program's question throws away what was typed before that.
+    #[track_caller]
+    pub(crate) fn sees_nothing_of_what_is_typed(&self) {
+        /// termios(3): ECHO in c_lflag.
+        const ECHO: u32 = 0o10;
+        let end = Instant::now() + PATIENCE;
+        while self.terminal.get_termios().expect("its mode").local_flags.bits() & ECHO != 0 {
+            assert!(Instant::now() < end, "what is typed is shown");
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 
