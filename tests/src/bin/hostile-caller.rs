@@ -162,7 +162,8 @@ async fn flood(options: Options, seed: u64, left: Arc<AtomicUsize>) -> Result<Su
         summary.connections += 1;
         let listener = tokio::spawn(listen(MessageStream::from(&connection), options.secrets.clone()));
         one_connection(&connection, &mut generator, &mut summary, &left, &options).await;
-        connection.graceful_shutdown().await;
+        // Not graceful_shutdown, which waits for the listener to go.
+        let _closed = connection.close().await;
         summary.leaks.extend(listener.await?);
         generator.own.clear();
     }
