@@ -76,6 +76,7 @@ case $(node --version 2>/dev/null) in
 esac
 browser+=("${extension[@]}")
 machine=
+image=
 for group; do
   case $group in
     usb) wanted+=("${usb[@]}"); machine=1 ;;
@@ -83,10 +84,11 @@ for group; do
     tpm) wanted+=("${tpm[@]}") ;;
     browser) wanted+=("${browser[@]}") ;;
     deb) wanted+=("${deb[@]}" "${extension[@]}") ;;
-    container) wanted+=("${deb[@]}" "${extension[@]}" "${container[@]}") ;;
+    container) wanted+=("${deb[@]}" "${extension[@]}" "${container[@]}"); image=1 ;;
     test)
       wanted+=("${browser[@]}" "${usb[@]}" "${nfc[@]}" "${tpm[@]}" "${deb[@]}" "${container[@]}" "/usr/lib/*/faketime/libfaketime.so.1:libfaketime" "tpm2_getcap:tpm2-tools" "age:age" "systemd-creds:systemd" "/usr/lib/polkit-1/polkitd:polkitd" "${mocked[@]}" "/usr/lib/llvm-*/lib/libclang.so*:libclang-dev")
       machine=1
+      image=1
       ;;
     bench) wanted+=("${browser[@]}" "${mocked[@]}" "${tpm[@]}" "ensurepip.py:python3-venv") ;;
     *) echo "setup: usb, nfc, tpm, browser, deb, container, test or bench, not $group" >&2; exit 2 ;;
@@ -125,6 +127,8 @@ if [ -n "$machine" ] && ! "$(dirname "$0")/virtual-machine.sh"; then
   as_root apt-get update -qq
   "$(dirname "$0")/virtual-machine.sh"
 fi
+
+if [ -n "$image" ]; then "$(dirname "$0")/container.sh" disk; fi
 
 if ! command -v cargo >/dev/null; then
   echo "setup: Rust is missing; see https://rustup.rs (just installed? then: . ~/.cargo/env)" >&2

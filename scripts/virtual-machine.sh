@@ -23,14 +23,15 @@ if [ -z "$kernel" ]; then
   echo "virtual-machine: apt knows no linux-image-amd64: is this Debian, and has apt-get update run?" >&2
   exit 1
 fi
-parts="$kernel ${wanted[*]}"
+# The second: what a disk needs of the kernel, which the first versions of this script left away.
+parts="$kernel disk ${wanted[*]}"
 missing=
 for part in $parts; do
   grep -qxF "$part" "$vm/parts" 2>/dev/null || missing=1
 done
 if [ -z "$missing" ]; then exit 0; fi
 
-echo "virtual-machine: fetching $parts into $target/vm"
+echo "virtual-machine: fetching $kernel ${wanted[*]} into $target/vm"
 rm -rf "$vm/parts" "$vm/debs" "$vm/kernel" "$vm/root"
 mkdir -p "$vm/debs" "$vm/kernel" "$vm/root"
 packages=("$kernel")
@@ -44,7 +45,9 @@ for deb in "$vm"/debs/*.deb; do
   case $deb in
     */linux-image-*)
       dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$vm/kernel" --wildcards './boot/vmlinuz-*' \
-        './lib/modules/*/kernel/drivers/usb/*' './lib/modules/*/kernel/drivers/hid/*'
+        './lib/modules/*/kernel/drivers/usb/*' './lib/modules/*/kernel/drivers/hid/*' './lib/modules/*/kernel/drivers/virtio/*' \
+        './lib/modules/*/kernel/drivers/block/virtio_blk.ko' './lib/modules/*/kernel/fs/ext4/*' './lib/modules/*/kernel/fs/jbd2/*' \
+        './lib/modules/*/kernel/fs/mbcache.ko' './lib/modules/*/kernel/lib/crc16.ko' './lib/modules/*/kernel/crypto/crc32c_generic.ko'
       ;;
     *) dpkg-deb -x "$deb" "$vm/root" ;;
   esac

@@ -5,6 +5,7 @@
 //! * [`daemon`]: `fwpd` on it, with a state directory of its own; killed, ended and started again at will.
 //! * [`agent`]: an agent that answers by a script, and keeps what it was asked.
 //! * [`bank`]: an issuer that checks attestations, issues cards and opens authorizations, with the bank's library.
+//! * [`container`]: a container with systemd, for the installed package.
 //! * [`machine`]: a virtual machine with Debian's kernel, for USB and a TPM; [`programs`]: the project's own programs.
 //! * [`hostile`]: calls that no honest program makes.
 //! * [`owner`]: what an owner of payments and enrollments does, in short; [`requests`]: sample payment requests.
@@ -15,6 +16,7 @@
 pub mod agent;
 pub mod bank;
 pub mod bus;
+pub mod container;
 pub mod daemon;
 pub mod hostile;
 pub mod machine;

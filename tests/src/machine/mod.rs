@@ -4,6 +4,7 @@
 //! QEMU emulates the processor (TCG, x86-64), so no rights and no KVM are needed. `scripts/virtual-machine.sh` fetches the parts;
 //! the guest is an archive in memory of busybox, udevd and the programs that the test brings.
 
+mod disk;
 mod initramfs;
 mod tpm;
 
@@ -25,13 +26,13 @@ use crate::programs::target_dir;
 
 /// The kernel's modules, each after those that it needs.
 const MODULES: [&str; 7] = [
-    "usb/common/usb-common",
-    "usb/core/usbcore",
-    "usb/usbip/usbip-core",
-    "usb/usbip/vhci-hcd",
-    "hid/hid",
-    "hid/hid-generic",
-    "hid/usbhid/usbhid",
+    "drivers/usb/common/usb-common",
+    "drivers/usb/core/usbcore",
+    "drivers/usb/usbip/usbip-core",
+    "drivers/usb/usbip/vhci-hcd",
+    "drivers/hid/hid",
+    "drivers/hid/hid-generic",
+    "drivers/hid/usbhid/usbhid",
 ];
 /// udev's rules that a machine has, as far as they matter to security keys.
 const RULES: [&str; 2] = ["50-udev-default.rules", "60-fido-id.rules"];
@@ -76,6 +77,8 @@ pub struct Machine {
     files: Initramfs,
     parts: Parts,
     tpm: Option<Tpm>,
+    /// The image that it boots, instead of the archive alone.
+    disk: Option<PathBuf>,
 }
 
 /// How it went.
@@ -100,19 +103,26 @@ impl Machine {
         for folder in ["/dev", "/proc", "/sys", "/run", "/tmp", "/etc"] {
             files.folder(folder);
         }
-        files.text("/init", 0o755, include_str!("guest.sh"));
-        files.program("/bin/busybox", &parts.tool("busybox")?, &parts.libraries)?;
-        let order: Vec<&str> = MODULES.iter().filter_map(|module| module.rsplit('/').next()).collect();
-        files.text("/modules/order", 0o644, order.join("\n"));
-        for (module, name) in MODULES.iter().zip(&order) {
-            files.file(&format!("/modules/{name}.ko"), &parts.modules.join(format!("{module}.ko")))?;
-        }
         files.text("/etc/passwd", 0o644, USERS);
         files.text("/etc/group", 0o644, GROUPS);
         files.text("/etc/hosts", 0o644, "127.0.0.1 localhost\n");
-        let mut machine = Self { files, parts, tpm: None };
+        let mut machine = Self { files, parts, tpm: None, disk: None };
+        machine.begins_with(include_str!("guest.sh"), &MODULES)?;
         machine.udev()?;
         Ok(machine)
+    }
+
+    /// The first program, busybox for it, and the kernel's modules in the order in which it loads them.
+    fn begins_with(&mut self, init: &str, modules: &[&str]) -> Result<(), Error> {
+        self.files.text("/init", 0o755, init);
+        self.files.program("/bin/busybox", &self.parts.tool("busybox")?, &self.parts.libraries)?;
+        let order: Vec<&str> = modules.iter().filter_map(|module| module.rsplit('/').next()).collect();
+        self.files.text("/modules/order", 0o644, order.join("\n"));
+        for (module, name) in modules.iter().zip(&order) {
+            let from = self.parts.modules.join(format!("{module}.ko"));
+            self.files.file(&format!("/modules/{name}.ko"), &from)?;
+        }
+        Ok(())
     }
 
     /// udevd with the system's rules and ours.
@@ -147,6 +157,10 @@ impl Machine {
         let swtpm = Swtpm::from_the_maker();
         self.files.text("/tpm-roots.pem", 0o644, swtpm.makers_roots());
         self.tpm = Some(Tpm::new(swtpm));
+        if self.disk.is_some() {
+            // The image has the rest.
+            return Ok(());
+        }
         // What every machine with tpm2-tss has.
         let rules = "lib/udev/rules.d/60-tpm-udev.rules";
         self.files.file(&format!("/{rules}"), &self.parts.file(rules, "tpm-udev")?)?;
@@ -170,13 +184,7 @@ impl Machine {
     /// # Errors
     /// [`Error::Io`].
     pub fn program(&mut self, name: &str, from: &Path) -> Result<(), Error> {
-        let stripped = self.parts.folder.join("stripped").join(name);
-        fs::create_dir_all(self.parts.folder.join("stripped"))?;
-        // strip: Debian package binutils, which every C compiler brings.
-        let strip = Command::new("strip").arg("-o").args([&stripped, from]).status()?;
-        if !strip.success() {
-            return Err(io::Error::other(format!("strip {}: {strip}", from.display())).into());
-        }
+        let stripped = self.parts.strip(from)?;
         Ok(self.files.program(&format!("/bin/{name}"), &stripped, &self.parts.libraries)?)
     }
 
@@ -205,71 +213,29 @@ impl Machine {
         self.files.write(&mut archive)?;
         io::Write::flush(&mut archive)?;
         let console = folder.path().join("console");
-        match self.parts.boot(&initrd, &console, self.tpm.as_mut(), limit, &mut on_line) {
+        match self.boot(&initrd, &console, limit, &mut on_line) {
             Err(Error::Ended { console: text }) if text.contains("Kernel panic") => {
                 on_line("@again");
-                self.parts.boot(&initrd, &console, self.tpm.as_mut(), limit, &mut on_line)
+                self.boot(&initrd, &console, limit, &mut on_line)
             }
             outcome => outcome,
         }
     }
-}
-
-/// What `scripts/virtual-machine.sh` fetched, and what the machine has itself.
-#[derive(Debug)]
-struct Parts {
-    folder: PathBuf,
-    kernel: PathBuf,
-    modules: PathBuf,
-    /// Folders of libraries that were fetched.
-    libraries: Vec<PathBuf>,
-}
-
-impl Parts {
-    fn find() -> Result<Self, Error> {
-        let folder = target_dir().join("vm");
-        let only = |folder: &Path| -> Result<PathBuf, Error> {
-            let first = fs::read_dir(folder).ok().and_then(|mut entries| entries.next()?.ok());
-            first.map(|entry| entry.path()).ok_or_else(|| Error::NotFetched(folder.display().to_string()))
-        };
-        if !folder.join("parts").exists() {
-            return Err(Error::NotFetched("linux-image-amd64, qemu-system-x86, udev".to_owned()));
-        }
-        let kernel = only(&folder.join("kernel/boot"))?;
-        let modules = only(&folder.join("kernel/lib/modules"))?.join("kernel/drivers");
-        let root = folder.join("root");
-        let libraries = ["lib", "usr/lib"].map(|lib| root.join(lib).join("x86_64-linux-gnu"));
-        Ok(Self { folder, kernel, modules, libraries: libraries.into() })
-    }
-
-    /// A file of this machine, or of the fetched parts.
-    fn file(&self, path: &str, package: &str) -> Result<PathBuf, Error> {
-        let places = [Path::new("/").join(path), self.folder.join("root").join(path)];
-        let found = places.into_iter().find(|place| place.exists());
-        found.ok_or_else(|| Error::NotFetched(format!("{path} of Debian's package {package}")))
-    }
-
-    /// A program of this machine, or of the fetched parts.
-    fn tool(&self, name: &str) -> Result<PathBuf, Error> {
-        let fetched = ["usr/bin", "bin"].map(|bin| self.folder.join("root").join(bin));
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let found =
-            std::env::split_paths(&path).chain(fetched).map(|folder| folder.join(name)).find(|p| p.exists());
-        found.ok_or_else(|| Error::NotFetched(format!("the program {name}")))
-    }
 
     fn boot(
-        &self,
+        &mut self,
         initrd: &Path,
         console: &Path,
-        tpm: Option<&mut Tpm>,
         limit: Duration,
         on_line: &mut impl FnMut(&str),
     ) -> Result<Outcome, Error> {
         let started = Instant::now();
-        let mut qemu = self.qemu(initrd, console)?;
-        if let Some(tpm) = tpm {
+        let mut qemu = self.parts.qemu(initrd, console)?;
+        if let Some(tpm) = &mut self.tpm {
             qemu.args(tpm.power_on()?);
+        }
+        if let Some(disk) = &self.disk {
+            qemu.args(disk::arguments(disk));
         }
         let mut qemu = Qemu(qemu.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?);
         let output = BufReader::new(qemu.0.stdout.take().ok_or_else(|| io::Error::other("no output"))?);
@@ -305,6 +271,63 @@ impl Parts {
             return Err(Error::Ended { console: tail(console) });
         };
         Ok(Outcome { boot, work: started.elapsed().saturating_sub(boot), status })
+    }
+}
+
+/// What `scripts/virtual-machine.sh` fetched, and what the machine has itself.
+#[derive(Debug)]
+struct Parts {
+    folder: PathBuf,
+    kernel: PathBuf,
+    modules: PathBuf,
+    /// Folders of libraries that were fetched.
+    libraries: Vec<PathBuf>,
+}
+
+impl Parts {
+    fn find() -> Result<Self, Error> {
+        let folder = target_dir().join("vm");
+        let only = |folder: &Path| -> Result<PathBuf, Error> {
+            let first = fs::read_dir(folder).ok().and_then(|mut entries| entries.next()?.ok());
+            first.map(|entry| entry.path()).ok_or_else(|| Error::NotFetched(folder.display().to_string()))
+        };
+        if !folder.join("parts").exists() {
+            return Err(Error::NotFetched("linux-image-amd64, qemu-system-x86, udev".to_owned()));
+        }
+        let kernel = only(&folder.join("kernel/boot"))?;
+        let modules = only(&folder.join("kernel/lib/modules"))?.join("kernel");
+        let root = folder.join("root");
+        let libraries = ["lib", "usr/lib"].map(|lib| root.join(lib).join("x86_64-linux-gnu"));
+        Ok(Self { folder, kernel, modules, libraries: libraries.into() })
+    }
+
+    /// A file of this machine, or of the fetched parts.
+    fn file(&self, path: &str, package: &str) -> Result<PathBuf, Error> {
+        let places = [Path::new("/").join(path), self.folder.join("root").join(path)];
+        let found = places.into_iter().find(|place| place.exists());
+        found.ok_or_else(|| Error::NotFetched(format!("{path} of Debian's package {package}")))
+    }
+
+    /// A program of this machine, or of the fetched parts.
+    fn tool(&self, name: &str) -> Result<PathBuf, Error> {
+        let fetched = ["usr/bin", "bin"].map(|bin| self.folder.join("root").join(bin));
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let found =
+            std::env::split_paths(&path).chain(fetched).map(|folder| folder.join(name)).find(|p| p.exists());
+        found.ok_or_else(|| Error::NotFetched(format!("the program {name}")))
+    }
+
+    /// A copy of a program without debugging information.
+    fn strip(&self, from: &Path) -> Result<PathBuf, Error> {
+        let folder = self.folder.join("stripped");
+        fs::create_dir_all(&folder)?;
+        let stripped = folder.join(from.file_name().unwrap_or_default());
+        // strip: Debian package binutils, which every C compiler brings.
+        let strip = Command::new("strip").arg("-o").args([&stripped, from]).status()?;
+        if !strip.success() {
+            return Err(io::Error::other(format!("strip {}: {strip}", from.display())).into());
+        }
+        Ok(stripped)
     }
 
     fn qemu(&self, initrd: &Path, console: &Path) -> Result<Command, Error> {

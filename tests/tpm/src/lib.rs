@@ -29,9 +29,20 @@ pub struct Swtpm {
 impl Swtpm {
     /// A new one, as it comes from the maker, but that it locks after 32 wrong PINs, as TPMs of PCs do, not after 3.
     pub fn new() -> Self {
-        let swtpm = Self::with_factory_lockout();
-        swtpm.tool("tpm2_dictionarylockout", &["-s", "-n", "32", "-t", "600", "-l", "600"]);
-        swtpm
+        Self::with_factory_lockout().with_lockout_of_pcs()
+    }
+
+    /// As [`Swtpm::new`], at this port and the next one: for who was told where it is before it was there.
+    pub fn at(port: u16) -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let process = start(state.path(), port);
+        assert!(process.is_some(), "swtpm does not start at port {port}");
+        Self { state, port, process }.with_lockout_of_pcs()
+    }
+
+    fn with_lockout_of_pcs(self) -> Self {
+        self.tool("tpm2_dictionarylockout", &["-s", "-n", "32", "-t", "600", "-l", "600"]);
+        self
     }
 
     /// A new one that locks after 3 wrong PINs.

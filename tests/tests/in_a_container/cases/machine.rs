@@ -1,0 +1,111 @@
+//! With Debian's kernel: a security key as a USB device, udev's rules, the TPM's device.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use virtual_keys::vhci::{Identity, Plugged};
+use virtual_keys::{Touch, opensk};
+
+use super::hardening::probe;
+use crate::person::Person;
+use crate::system::{self, attempt, pid, run, until};
+
+/// The node of a key that is plugged in.
+fn node() -> PathBuf {
+    until("the key's node", || {
+        let devices = fs::read_dir("/dev").unwrap().map(|entry| entry.unwrap().path());
+        let found = devices.into_iter().find(|path| path.to_string_lossy().contains("hidraw"))?;
+        run(&["udevadm", "settle"]);
+        Some(found)
+    })
+}
+
+fn group(name: &str) -> u32 {
+    let entry = run(&["getent", "group", name]);
+    entry.split(':').nth(2).unwrap().parse().unwrap()
+}
+
+pub(super) fn the_rules_give_a_security_key_to_the_service_and_to_the_seat() {
+    let anna = Person::at_the_seat("anna");
+    let key = opensk::key(Touch::AtOnce);
+    let plugged = Plugged::new(&key, Identity::opensk("1")).unwrap();
+    let node = node();
+    let metadata = fs::metadata(&node).unwrap();
+    assert_eq!((metadata.mode() & 0o717, metadata.gid()), (0o600, group("fwpd")));
+    let opens = |user: &str| {
+        let test = format!("exec 3<>{}", node.display());
+        attempt(&["runuser", "--user", user, "--", "bash", "-c", &test]).0
+    };
+    until("the seat's user to have the key", || Some(()).filter(|()| opens("anna")));
+    assert!(opens("fwpd"), "the service's user");
+    assert!(!opens("bruno"), "who is not at the seat");
+    // What is no security key is nobody's of these.
+    drop(plugged);
+    until("the key to be gone", || Some(()).filter(|()| !node.exists()));
+    drop(anna);
+}
+
+pub(super) fn a_key_plugged_in_pays_through_the_hardened_service() {
+    let mut anna = Person::at_the_seat("anna");
+    anna.does(json!({"do": "hello"}));
+    let keys = |anna: &mut Person| {
+        let all = anna.does(json!({"do": "authenticators"}));
+        all.as_array().unwrap().iter().filter(|one| one["kind"] == "usb" && one["usable"] == true).count()
+    };
+    assert_eq!(keys(&mut anna), 0);
+    let key = opensk::key(Touch::AtOnce);
+    let plugged = Plugged::new(&key, Identity::opensk("1")).unwrap();
+    until("the key in the wallet's list", || Some(()).filter(|()| keys(&mut anna) == 1));
+    anna.does(json!({"do": "enroll", "account": "1", "kind": "usb"}));
+    anna.pays("1");
+    assert!(
+        key.seen().commands.iter().any(|command| command.first() == Some(&0x02)),
+        "authenticatorGetAssertion"
+    );
+    // Pulled out and put in again, while the wallet runs.
+    drop(plugged);
+    until("the key to be gone", || Some(()).filter(|()| keys(&mut anna) == 0));
+    let _again = Plugged::new(&key, Identity::opensk("1")).unwrap();
+    anna.pays("2");
+    // The seat's next user has the key now; who went has it no more.
+    let mut bruno = Person::at_the_seat("bruno");
+    bruno.does(json!({"do": "hello"}));
+    until("the key for the next user", || Some(()).filter(|()| keys(&mut bruno) == 1));
+    until("no key for who went", || Some(()).filter(|()| keys(&mut anna) == 0));
+}
+
+pub(super) fn the_tpm_guards_the_wallets_and_holds_keys_through_the_hardened_service() {
+    let device = fs::metadata("/dev/tpmrm0").unwrap();
+    assert_eq!((device.mode() & 0o777, device.gid()), (0o660, group("tss")));
+    let mut anna = Person::at_the_seat("anna");
+    anna.does(json!({"do": "enroll", "account": "1", "kind": "tpm"}));
+    anna.pays("1");
+    let cards = anna.does(json!({"do": "cards"}));
+    assert_eq!(cards[0][1], "tpm");
+    assert_eq!(anna.does(json!({"do": "store"}))["slot"], "systemd credential");
+    let pid = pid();
+    let groups = system::status_line(&pid, "Groups");
+    assert!(groups.split_whitespace().any(|id| id == group("tss").to_string()), "{groups}");
+    // The installation's credential is this TPM's: without it, nothing opens it.
+    let decrypt = format!("systemd-creds decrypt --name=fwpd.wallet-key {} /dev/null", system::CREDENTIAL);
+    assert!(attempt(&["sh", "-c", &decrypt]).0);
+    let (opened, said) = attempt(&["sh", "-c", &format!("SYSTEMD_TPM2_DEVICE=device:/dev/null {decrypt}")]);
+    assert!(!opened, "{said}");
+}
+
+pub(super) fn a_program_in_its_place_opens_no_other_device() {
+    for device in ["/dev/vda", "/dev/tpm0", "/dev/kmsg", "/dev/mem"] {
+        assert!(Path::new(device).exists(), "{device}");
+    }
+    let seen = probe();
+    let devices: Vec<_> = seen.iter().filter(|(what, _)| what.starts_with("read:/dev/")).collect();
+    assert!(devices.len() >= 5, "{seen:?}");
+    assert!(
+        devices.iter().all(|(_, how)| matches!(how.as_str(), "EPERM" | "EACCES" | "ENOENT")),
+        "{devices:?}"
+    );
+    let done: Vec<_> = seen.iter().filter(|(_, how)| how == "done").map(|(what, _)| what.as_str()).collect();
+    assert_eq!(done, ["socket:unix", "write:/var/lib/fwpd/probe"], "{seen:?}");
+}
