@@ -256,7 +256,7 @@ impl Agent {
             reply = question => return self.answer(reply),
             () = passes => Unanswered::Timeout,
         };
-        self.send("Cancel", &()).await;
+        self.withdraw().await;
         Err(ended)
     }
 
@@ -295,6 +295,11 @@ impl Agent {
             .await
             .map_err(Unanswered::into_error)?;
         key.open_passphrase(&sealed).map_err(|error| Error::new(ErrorName::NoAgent, error.to_string()))
+    }
+
+    /// Takes away what it asks the user; nobody waits for the answer any more.
+    pub(crate) async fn withdraw(&self) {
+        self.send("Cancel", &()).await;
     }
 
     /// Tells how it goes on; no answer is waited for.

@@ -8,7 +8,7 @@ use ctap_core::transport::{CancelToken, Device, TransportError};
 use fwp_dbus::pin_box::PromptKey;
 use fwp_dbus::types::{PinRequest, StatusDetails};
 use fwp_dbus::{Error, ErrorName};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use zbus::OwnedObjectPath;
 
 use crate::agents::{Agent, Unanswered};
@@ -88,11 +88,7 @@ pub(crate) async fn conduct<T: Send + 'static>(
             // The last, so that however often that is told, the rest goes on. Its sender lives as long as the context.
             _ = seats_changed.changed() => {
                 // Who waits for a touch at a seat that is another user's now waits for the wrong hand.
-                let lost = match &held {
-                    None | Some(None) => seats::sits_here(&wallet.context, wallet.uid).await,
-                    Some(Some(seat)) => seats::may_use(&wallet.context, wallet.uid, seat).await,
-                };
-                if let Err(error) = lost {
+                if let Err(error) = may_hold(wallet, &held).await {
                     set_end(&end, error);
                 }
                 None
@@ -102,7 +98,16 @@ pub(crate) async fn conduct<T: Send + 'static>(
             Some(Wish::Pin(request, purpose, reply)) => {
                 // Whatever it waited for is over; the next status is news again.
                 told = None;
-                match ask_pin(&request, purpose, &shown, subject, agent, interrupts).await {
+                let asked = ask_pin(&request, purpose, &shown, subject, agent, interrupts);
+                let answer = tokio::select! {
+                    biased;
+                    answer = asked => answer,
+                    error = lost(wallet, &held, &mut seats_changed) => {
+                        agent.withdraw().await;
+                        Err(error)
+                    }
+                };
+                match answer {
                     Ok(pin) => {
                         // The ceremony may have ended meanwhile, with an error that the next turn of the loop sees.
                         let _ = reply.send(pin);
@@ -137,6 +142,28 @@ pub(crate) async fn conduct<T: Send + 'static>(
                 Ok(result) => finish(result, &end),
                 Err(_) => finish(Ok(Err(gone())), &end),
             };
+        }
+    }
+}
+
+/// What a ceremony holds: nothing yet, an authenticator in this computer, or one at a seat.
+type Held = Option<Option<String>>;
+
+/// Whether the wallet's user may still use what the ceremony holds; until there is something, any authenticator at all.
+async fn may_hold(wallet: &Wallet, held: &Held) -> Result<(), Error> {
+    match held {
+        None | Some(None) => seats::sits_here(&wallet.context, wallet.uid).await,
+        Some(Some(seat)) => seats::may_use(&wallet.context, wallet.uid, seat).await,
+    }
+}
+
+/// Waits until that is no more so.
+async fn lost(wallet: &Wallet, held: &Held, seats_changed: &mut watch::Receiver<()>) -> Error {
+    loop {
+        // Its sender lives as long as the context.
+        let _ = seats_changed.changed().await;
+        if let Err(error) = may_hold(wallet, held).await {
+            return error;
         }
     }
 }

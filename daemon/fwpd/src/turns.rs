@@ -278,7 +278,7 @@ mod tests {
     }
 
     fn call(connection: usize, bytes: usize) -> Waiting {
-        let message = Message::method_call("/", "M").unwrap().build(&vec![0_u8; bytes]).unwrap();
+        let message = Message::method_call("/", "M").build(&vec![0_u8; bytes]).unwrap();
         Waiting { message, name: name(connection), running: Work::new().begin() }
     }
 

@@ -6,10 +6,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
+#[path = "common/polkit.rs"]
+mod polkit;
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use common::moz_pay::Shop;
@@ -18,86 +19,19 @@ use fwp_dbus::types::{EnrollmentOptions, PaymentOptions};
 use fwp_dbus::{Client, ErrorName};
 use fwp_tests::requests::{BANKNET, SPACE_SHOP, details, method_data};
 use fwp_tests::{Bank, Fwpd, MY_BANK, PrivateBus, refused};
-use tempfile::TempDir;
+use polkit::{POLICY, POLKITS_BUS_POLICY, Polkit};
 
 const FWPD: &str = env!("CARGO_BIN_EXE_fwpd");
-const POLICY: &str = include_str!("../../../packaging/polkit/io.github.fwpd.policy");
-const POLKITD: &str = "/usr/lib/polkit-1/polkitd";
 /// The user whom the rule names. (polkit lets root, as whom this runs, do everything.)
 const NOBODY: u32 = 65534;
 /// Another one, of whom it says nothing: Debian's "daemon".
 const SOMEBODY: u32 = 1;
-/// As Debian's org.freedesktop.PolicyKit1.conf.
-const POLKITS_BUS_POLICY: &str = r#"
-  <policy user="polkitd">
-    <allow own="org.freedesktop.PolicyKit1"/>
-  </policy>
-  <policy context="default">
-    <allow send_destination="org.freedesktop.PolicyKit1"/>
-  </policy>"#;
-
-/// A polkitd, ended when it is dropped.
-struct Polkit {
-    process: Child,
-    _directory: TempDir,
-}
-
-impl Polkit {
-    /// polkitd with these actions, which lets user `nobody` do everything of ours by a rule.
-    async fn start(bus: &PrivateBus, actions: &[(&str, &str)]) -> Self {
-        let rule = r#"polkit.addRule(function(action, subject) {
-            if (action.id == "io.github.fwpd.claim-origin" && subject.user == "nobody") return polkit.Result.YES;
-        });"#;
-        let directory = tempfile::Builder::new().prefix("fwpd-polkit-").tempdir().unwrap();
-        let readable = |path: &Path| {
-            std::fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
-        };
-        readable(directory.path());
-        let folder = |name: &str, files: &[(&str, &str)]| {
-            let folder = directory.path().join(name);
-            std::fs::create_dir(&folder).unwrap();
-            readable(&folder);
-            for (name, text) in files {
-                std::fs::write(folder.join(name), text).unwrap();
-                readable(&folder.join(name));
-            }
-            folder.display().to_string()
-        };
-        let (actions, rules) = (folder("actions", actions), folder("rules", &[("10-test.rules", rule)]));
-        // What logind has in /run/systemd, empty: nobody is logged in.
-        let script = "mount --bind \"$1\" /usr/share/polkit-1/actions \
-                      && mkdir -p /etc/polkit-1/rules.d && mount --bind \"$2\" /etc/polkit-1/rules.d \
-                      && mkdir -p /run/systemd && mount -t tmpfs none /run/systemd \
-                      && mkdir /run/systemd/seats /run/systemd/sessions /run/systemd/users /run/systemd/machines \
-                      && exec \"$3\" --no-debug";
-        let (name, address) = bus.variable();
-        let process = Command::new("unshare")
-            .args(["--mount", "sh", "-c", script, "sh", &actions, &rules, POLKITD])
-            .env(name, address)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("unshare (Debian package util-linux)");
-        let polkit = Self { process, _directory: directory };
-        let connection = bus.connect().await;
-        let dbus = zbus::fdo::DBusProxy::new(&connection).await.unwrap();
-        fwp_tests::soon("polkitd (Debian package polkitd; it needs root)", async {
-            while !dbus.name_has_owner("org.freedesktop.PolicyKit1".try_into().unwrap()).await.unwrap() {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        })
-        .await;
-        polkit
-    }
-}
-
-impl Drop for Polkit {
-    fn drop(&mut self) {
-        // It may be gone already.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
+/// The administrator lets user `nobody` name hosts.
+const RULE: &str = r#"polkit.addRule(function(action, subject) {
+    if (action.id == "io.github.fwpd.claim-origin" && subject.user == "nobody") return polkit.Result.YES;
+});"#;
+/// What is beside that on the system's bus has a test of its own.
+const ENROLL: &str = "authorize = \"any\"\n[keys]\nseats = \"ignore\"\n";
 
 /// What each of the three calls that name a host says.
 async fn refusals(client: &Client) -> Vec<(ErrorName, String)> {
@@ -147,8 +81,8 @@ async fn on_the_systems_bus_nobody_is_let_in_without_polkit_and_the_remedy_is_to
 #[tokio::test]
 async fn polkit_lets_in_whom_it_is_told_to_and_by_the_shipped_policy_nobody_who_is_not_active() {
     let bus = PrivateBus::system_with(POLKITS_BUS_POLICY);
-    let _polkit = Polkit::start(&bus, &[("io.github.fwpd.policy", POLICY)]).await;
-    let _fwpd = Fwpd::start(&bus, FWPD, "").await;
+    let _polkit = Polkit::start(&bus, &[("io.github.fwpd.policy", POLICY)], RULE).await;
+    let _fwpd = Fwpd::start(&bus, FWPD, ENROLL).await;
     let address = format!("--address={}", bus.address());
     let (data, details) = (method_data(&[BANKNET]), details("1", "1.00"));
     let jwt = Shop::hs256().sign(&Shop::claims());
@@ -178,7 +112,7 @@ async fn polkit_lets_in_whom_it_is_told_to_and_by_the_shipped_policy_nobody_who_
 #[tokio::test]
 async fn a_polkit_that_does_not_know_the_action_says_which_file_is_missing() {
     let bus = PrivateBus::system_with(POLKITS_BUS_POLICY);
-    let _polkit = Polkit::start(&bus, &[]).await;
+    let _polkit = Polkit::start(&bus, &[], RULE).await;
     let fwpd = Fwpd::start(&bus, FWPD, "claim-origin = \"polkit\"").await;
     for (name, message) in refusals(&fwpd.client(&bus).await).await {
         assert_eq!(name, ErrorName::AccessDenied);

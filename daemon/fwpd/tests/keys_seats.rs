@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
+#[path = "common/logind.rs"]
+mod logind;
 #[path = "common/usb.rs"]
 mod usb;
 
@@ -10,111 +12,15 @@ use std::sync::{Arc, Mutex};
 
 use common::{Stage, any_key, finished, run};
 use fwp_dbus::interfaces::WALLET_PATH;
-use fwp_dbus::types::{
-    AgentOptions, AuthorizeCard, AuthorizeRequest, ConsentDetails, EnrollmentOptions, PinRequest,
-    StatusDetails,
-};
-use fwp_dbus::{ClientError, Error, ErrorName, Event};
-use fwp_tests::{Checkout, PrivateBus, QUICK, ScriptedAgent, refused, soon};
+use fwp_dbus::types::{AgentOptions, EnrollmentOptions};
+use fwp_dbus::{ClientError, ErrorName, Event};
+use fwp_tests::{Checkout, PrivateBus, QUICK, refused, soon};
+use logind::{Active, Leaver, OTHER, POLICY, SEATS, Seat, logind, me};
 use mockdev::UsbDevice;
 use usb::{Plugs, sees};
 use virtual_keys::key::Touch;
 use virtual_keys::opensk;
-use zbus::{Connection, ObjectPath, OwnedObjectPath};
-
-/// logind's own policy, as it is packaged.
-const POLICY: &str = r#"
-  <policy context="default">
-    <allow own="org.freedesktop.login1"/>
-    <allow send_destination="org.freedesktop.login1"/>
-  </policy>"#;
-
-/// Another user.
-const OTHER: u32 = 4242;
-
-/// Who is active on which seat.
-type Active = Arc<Mutex<Vec<(&'static str, Option<u32>)>>>;
-
-struct Manager(Active);
-
-struct Seat(usize, Active);
-
-struct Session(u32);
-
-fn path(of: &str, number: impl std::fmt::Display) -> OwnedObjectPath {
-    OwnedObjectPath::try_from(format!("/org/freedesktop/login1/{of}/_{number}")).unwrap()
-}
-
-#[zbus::interface(name = "org.freedesktop.login1.Manager")]
-impl Manager {
-    async fn list_seats(&self) -> Vec<(String, OwnedObjectPath)> {
-        let seats = self.0.lock().unwrap();
-        seats.iter().enumerate().map(|(at, (name, _))| ((*name).to_owned(), path("seat", at))).collect()
-    }
-}
-
-#[zbus::interface(name = "org.freedesktop.login1.Seat")]
-impl Seat {
-    #[zbus(property)]
-    async fn active_session(&self) -> (String, OwnedObjectPath) {
-        match self.1.lock().unwrap()[self.0].1 {
-            Some(user) => (format!("c{user}"), path("session", user)),
-            None => (String::new(), OwnedObjectPath::try_from("/").unwrap()),
-        }
-    }
-}
-
-#[zbus::interface(name = "org.freedesktop.login1.Session")]
-impl Session {
-    #[zbus(property)]
-    async fn user(&self) -> (u32, OwnedObjectPath) {
-        (self.0, path("user", self.0))
-    }
-}
-
-/// Stands in for logind as long as the connection lives.
-async fn logind(bus: &PrivateBus, active: &Active) -> Connection {
-    let connection = bus.connect().await;
-    let server = connection.object_server();
-    let manager = OwnedObjectPath::try_from("/org/freedesktop/login1").unwrap();
-    server.at(manager, Manager(Arc::clone(active))).await.unwrap();
-    let seats = active.lock().unwrap().len();
-    for seat in 0..seats {
-        server.at(path("seat", seat), Seat(seat, Arc::clone(active))).await.unwrap();
-    }
-    for user in [me(), OTHER] {
-        server.at(path("session", user), Session(user)).await.unwrap();
-    }
-    connection.request_name("org.freedesktop.login1").await.unwrap();
-    connection
-}
-
-/// A user whose place another one takes while the PIN is typed.
-struct Leaver(ScriptedAgent, Active);
-
-impl fwp_dbus::Agent for Leaver {
-    async fn authorize(
-        &self,
-        payment: OwnedObjectPath,
-        request: AuthorizeRequest,
-        cards: Vec<AuthorizeCard>,
-    ) -> Result<Option<OwnedObjectPath>, Error> {
-        self.0.authorize(payment, request, cards).await
-    }
-
-    async fn consent(&self, kind: String, details: ConsentDetails) -> Result<bool, Error> {
-        self.0.consent(kind, details).await
-    }
-
-    async fn request_pin(&self, request: PinRequest) -> Result<Option<fwp_dbus::Pin>, Error> {
-        *self.1.lock().unwrap() = vec![("seat0", Some(OTHER))];
-        self.0.request_pin(request).await
-    }
-
-    async fn status(&self, state: String, details: StatusDetails) {
-        self.0.status(state, details).await;
-    }
-}
+use zbus::ObjectPath;
 
 /// Whether it is a command that gives a token for the PIN, or a signature with the user's presence. (The silent question
 /// for the card's key has neither: `up` is false in it.)
@@ -125,10 +31,6 @@ fn token_or_signature(command: &[u8]) -> bool {
         [2, rest @ ..] => !rest.windows(4).any(|option| option == [0x62, b'u', b'p', 0xf4]),
         _ => false,
     }
-}
-
-fn me() -> u32 {
-    rustix::process::getuid().as_raw()
 }
 
 fn is_unknown<T: std::fmt::Debug>(result: Result<T, ClientError>) -> bool {
@@ -143,7 +45,7 @@ mockdev::test! {
             let active: Active = Arc::new(Mutex::new(vec![("seat0", Some(OTHER)), ("seat1", Some(me()))]));
             let bus = PrivateBus::system_with(POLICY);
             let _logind = logind(&bus, &active).await;
-            let stage = Stage::on(bus, QUICK).await;
+            let stage = Stage::on(bus, SEATS).await;
             let (theirs, mine) = (opensk::key(Touch::AtOnce), opensk::key(Touch::AtOnce));
             let _theirs = plugs.plug(&theirs, 0);
             let at_seat1 = UsbDevice { seat: Some("seat1".to_owned()), ..UsbDevice::key(1) };
@@ -181,7 +83,7 @@ mockdev::test! {
             let active: Active = Arc::new(Mutex::new(vec![("seat0", Some(me()))]));
             let bus = PrivateBus::system_with(POLICY);
             let _logind = logind(&bus, &active).await;
-            let stage = Stage::on(bus, QUICK).await;
+            let stage = Stage::on(bus, SEATS).await;
             let key = opensk::key(Touch::AtOnce);
             let _plugged = plugs.plug(&key, 0);
             stage.wait_for_keys(1).await;
@@ -211,7 +113,7 @@ mockdev::test! {
             let active: Active = Arc::new(Mutex::new(vec![("seat0", Some(me()))]));
             let bus = PrivateBus::system_with(POLICY);
             let logind = logind(&bus, &active).await;
-            let stage = Stage::on(bus, QUICK).await;
+            let stage = Stage::on(bus, SEATS).await;
             let key = opensk::key(Touch::AtOnce);
             let _plugged = plugs.plug(&key, 0);
             let (path, _) = stage.wait_for_keys(1).await.remove(0);
@@ -225,7 +127,7 @@ mockdev::test! {
             checkout.payment.show().await.unwrap();
             sees(&key, |seen| seen.blinking).await;
             *active.lock().unwrap() = vec![("seat0", Some(OTHER))];
-            let seat = logind.object_server().interface::<_, Seat>(self::path("seat", 0)).await.unwrap();
+            let seat = logind.object_server().interface::<_, Seat>(logind::path("seat", 0)).await.unwrap();
             seat.get().await.active_session_changed(seat.signal_emitter()).await.unwrap();
             assert_eq!(checkout.failure().await.name, ErrorName::NoAuthenticator);
             sees(&key, |seen| !seen.blinking && seen.cancelled == 1).await;
@@ -241,7 +143,7 @@ mockdev::test! {
             let active: Active = Arc::new(Mutex::new(vec![("seat0", Some(me()))]));
             let bus = PrivateBus::system_with(POLICY);
             let logind = logind(&bus, &active).await;
-            let stage = Stage::on(bus, QUICK).await;
+            let stage = Stage::on(bus, SEATS).await;
             let (one, other) = (opensk::key(Touch::Waits), opensk::key(Touch::Waits));
             let _plugged = [plugs.plug(&one, 0), plugs.plug(&other, 1)];
             stage.wait_for_keys(2).await;
@@ -250,7 +152,7 @@ mockdev::test! {
             sees(&one, |seen| seen.blinking).await;
             sees(&other, |seen| seen.blinking).await;
             *active.lock().unwrap() = vec![("seat0", Some(OTHER))];
-            let seat = logind.object_server().interface::<_, Seat>(self::path("seat", 0)).await.unwrap();
+            let seat = logind.object_server().interface::<_, Seat>(logind::path("seat", 0)).await.unwrap();
             seat.get().await.active_session_changed(seat.signal_emitter()).await.unwrap();
             assert_eq!(finished(&mut events).await.unwrap_err().name, ErrorName::NoAuthenticator);
             for key in [&one, &other] {
@@ -263,7 +165,7 @@ mockdev::test! {
         let mut plugs = Plugs::new();
         run(async {
             let key = opensk::key(Touch::AtOnce);
-            let stage = Stage::on(PrivateBus::system_with(POLICY), QUICK).await;
+            let stage = Stage::on(PrivateBus::system_with(POLICY), SEATS).await;
             let _plugged = plugs.plug(&key, 0);
             let status = stage.client.wallet().await.unwrap().status().await.unwrap();
             let problem = status.keys_problem.unwrap();
@@ -271,8 +173,7 @@ mockdev::test! {
             assert!(stage.keys().await.is_empty());
             assert_eq!(refused(stage.enroll("1", any_key()).await), ErrorName::NoAuthenticator);
 
-            let config = format!("{QUICK}[keys]\nseats = \"ignore\"\n");
-            let stage = Stage::on(PrivateBus::system_with(POLICY), &config).await;
+            let stage = Stage::on(PrivateBus::system_with(POLICY), QUICK).await;
             stage.wait_for_keys(1).await;
             stage.enroll("1", any_key()).await.unwrap();
         });
