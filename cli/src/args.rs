@@ -215,7 +215,7 @@ your bank).")]
 
     /// Show how the wallet is: where it runs, who asks you, what is open
     #[command(after_long_help = "\
-This starts nothing: a wallet that is not running is said to be so, and the exit status is 0 if the first call would start it. \
+This starts nothing: a wallet that is not running is said to be so, and the exit status is 0 if the first call would start it, else 6. \
 \"fwpctl doctor\" starts it, looks closer, and says what to do.")]
     Status,
 

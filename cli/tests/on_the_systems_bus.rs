@@ -67,6 +67,9 @@ fn a_service_that_does_not_run_is_explained_and_status_starts_nothing() {
     finds(&failed, "daemon", "problem", "fwpd does not start", "");
     units.set("fwpd.service", Unit { load: "masked", ..dead });
     finds(&doctor(6), "service", "problem", "masked", "systemctl unmask fwpd");
+    let masked = computer.fwpctl_as(NOBODY, &[], ["status"]).ended(6);
+    assert!(masked.out.contains("can't be started: \"fwpctl doctor\""), "{}", masked.out);
+    assert!(masked.out.contains("fwpd.service: masked"), "{}", masked.out);
     units.set("fwpd.service", Unit { load: "not-found", active: "inactive", ..Unit::default() });
     finds(&doctor(6), "service", "problem", "which is not there", "--reinstall fwpd");
 }

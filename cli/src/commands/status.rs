@@ -4,6 +4,7 @@ use super::Context;
 use crate::bus;
 use crate::buses::{self, Bus, Presence};
 use crate::error::Error;
+use crate::exit::Exit;
 use crate::systemd::{self, Unit};
 use crate::text::safe;
 use fwp_dbus::find::BusChoice;
@@ -38,7 +39,8 @@ pub(super) async fn run(context: &Context) -> Result<(), Error> {
         Presence::Startable | Presence::Absent => None,
     };
     let facts = Facts { bus: bus.choice, service, wallet };
-    context.out.result(&facts.json(), || facts.text())
+    context.out.result(&facts.json(), || facts.text())?;
+    if facts.is_broken() { Err(Error::Unhealthy("1 problem".to_owned(), Exit::NoDaemon)) } else { Ok(()) }
 }
 
 /// The bus where the wallet runs, else one where it would be started.
@@ -101,10 +103,21 @@ impl Facts {
         lines.into_iter().map(|(what, line)| format!("{what:<9} {line}\n")).collect()
     }
 
+    /// Whether nobody can start the wallet as things are.
+    fn is_broken(&self) -> bool {
+        let stuck = |unit: &Unit| unit.load != "loaded" || unit.active == "failed";
+        self.wallet.is_none() && self.service.as_ref().is_some_and(stuck)
+    }
+
     fn wallet_line(&self) -> String {
         let user = rustix::process::getuid().as_raw();
         match &self.wallet {
             Some(_) => format!("of user {user}, running"),
+            None if self.is_broken() => {
+                format!(
+                    "of user {user}, not running, and can't be started: \"fwpctl doctor\" says what to do"
+                )
+            }
             None => format!("of user {user}, not running; the first call starts it"),
         }
     }
