@@ -134,8 +134,11 @@ pub(crate) fn limit_reached(uid: Uid, what: &str) {
     of_user_here(Some(uid), || tell(Notice::LimitReached, &format!("a limit is reached: {what}")));
 }
 
+/// When something was written last, and of whom.
+type Told = HashMap<(Notice, Option<Uid>), Instant>;
+
 fn is_due(notice: Notice, uid: Option<Uid>) -> bool {
-    static TOLD: LazyLock<Mutex<HashMap<(Notice, Option<Uid>), Instant>>> = LazyLock::new(Mutex::default);
+    static TOLD: LazyLock<Mutex<Told>> = LazyLock::new(Mutex::default);
     let now = Instant::now();
     let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
     told.retain(|_, at| now.duration_since(*at) < PAUSE);

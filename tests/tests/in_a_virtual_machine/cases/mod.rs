@@ -1,5 +1,6 @@
 //! The cases. Each runs in the guest, with no key plugged in before it and none after it; those with a TPM not as root.
 
+mod clock;
 mod payments;
 mod stage;
 mod system;
@@ -43,4 +44,7 @@ cases! {
         two_wallets_pay_while_another_program_fills_the_tpm;
     tpm as "other":
         who_is_not_in_group_tss_is_told_so;
+    clock as "root":
+        a_clock_that_is_set_is_noticed_at_once
+        a_prompt_whose_time_is_up_while_the_machine_sleeps_goes_when_it_wakes;
 }
