@@ -27,11 +27,15 @@ struct Arguments {
 }
 
 /// What the C library and libtss2 read from the environment before any code of ours runs.
-const ENVIRONMENT: [(&str, &str); 2] = [
+const ENVIRONMENT: [(&str, &str); 4] = [
     // What is freed is overwritten (mallopt(3), M_PERTURB): libtss2 frees the keys of sessions, which PINs are a part of, as they are.
     ("MALLOC_PERTURB_", "165"),
     // libtss2 prints each wrong PIN and missing index; what matters of that is in our own errors.
     ("TSS2_LOG", "all+none"),
+    // What is large is given back to the system when it is freed, however large messages were before: glibc raises both by
+    // itself otherwise, up to 32 and 64 MiB (mallopt(3), M_MMAP_THRESHOLD).
+    ("MALLOC_MMAP_THRESHOLD_", "131072"),
+    ("MALLOC_TRIM_THRESHOLD_", "131072"),
 ];
 /// EX_CONFIG of sysexits.h: starting it again would change nothing.
 const WRONG_CONFIGURATION: u8 = 78;

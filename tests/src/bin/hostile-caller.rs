@@ -21,8 +21,8 @@ use tokio::task::JoinSet;
 use zbus::message::Type;
 use zbus::{Connection, Message, MessageStream, OwnedObjectPath};
 
-/// Calls of one connection that wait for an answer: more than the wallet takes.
-const OUTSTANDING: usize = 48;
+/// Calls of one connection that wait for an answer: eight have more than the wallet takes.
+const OUTSTANDING: usize = 20;
 /// How long an answer is waited for. Who floods has no right to one.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// After so many calls a connection ends, with all that it has open, and another one comes.

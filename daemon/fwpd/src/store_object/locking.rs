@@ -11,6 +11,7 @@ use fwp_store::{Changes, Durability, StoreError};
 use super::asking::{Asking, asking};
 use crate::call::Call;
 use crate::clock;
+use crate::interrupts::interrupts;
 use crate::journal::{self, Notice};
 use crate::vault::{Typed, refusal};
 use crate::wallets::Wallet;
@@ -104,10 +105,22 @@ async fn by(
 
 /// Closes the store, once nothing is before the user, and forgets its key and what was read from it. What is kept is what must
 /// outlast it: which requests were authorized with which card, by this process' clock.
-pub(super) async fn lock(wallet: &Wallet) {
-    let _turn = wallet.floor.take_when_free().await;
+/// Whoever goes away meanwhile leaves it as it is.
+///
+/// # Errors
+/// `Aborted`, which nobody hears.
+pub(super) async fn lock(wallet: &Wallet, call: &Call) -> Result<(), Error> {
+    let (interrupter, mut interrupts) = interrupts();
+    let gone = Error::new(ErrorName::Aborted, "its connection ended");
+    let _watch = wallet.context.callers.watch(&call.caller.name, &interrupter, gone);
+    let _turn = tokio::select! {
+        biased;
+        reason = interrupts.next() => return Err(reason),
+        turn = wallet.floor.take_when_free() => turn,
+    };
     wallet.vault.lock().await;
     wallet.holdings.cards_changed();
+    Ok(())
 }
 
 /// Opens a store that the counter outside refuses: the user says that this copy is meant.

@@ -80,8 +80,7 @@ impl Object for StoreObject<'_> {
             }
             "Lock" => {
                 call.args::<()>()?;
-                locking::lock(wallet).await;
-                call.reply(&())
+                call.reply(&locking::lock(wallet, call).await?)
             }
             "Export" => {
                 let file = call.args::<OwnedFd>()?;
