@@ -15,6 +15,8 @@ use tokio::runtime::Runtime;
 use zbus::Connection;
 
 const ROUNDS: usize = 60;
+/// A user other than the benchmark's own: nobody.
+const FLOODER: u32 = 65534;
 const ECHO: &str = "io.github.fwpd.BenchEcho";
 
 /// Our own program stands in for the bare programs of the floors.
@@ -28,7 +30,8 @@ fn main() {
     }
     let one = runtime.block_on(payments());
     let many = runtime.block_on(many_cards_and_wallets());
-    print("A payment over a real dbus-daemon", &[one, many]);
+    let flooded = runtime.block_on(flood());
+    print("A payment over a real dbus-daemon", &[one, many, flooded]);
     runtime.block_on(start_and_size());
 }
 
@@ -137,6 +140,32 @@ async fn many_cards_and_wallets() -> Row {
         rounds.push((many.pay().await, few.pay().await));
     }
     Row::from_rounds("payment with 200 cards and 1,000 wallets : with 2 cards and one wallet", 1.2, &rounds)
+}
+
+/// A payment while another user floods the daemon with hostile calls, and while that one's program is stopped.
+async fn flood() -> Row {
+    /// What a flood takes to be one, and to be over.
+    const SETTLING: Duration = Duration::from_millis(100);
+    let mut stage = Stage::start(PrivateBus::system(), 1, 2).await;
+    let hostile = fwp_tests::programs::program("fwp-tests", "hostile-caller");
+    let mut command = stage.bus.command_as(FLOODER, &hostile);
+    command.args(["--system", "--count", "1000000000", "--seed", "6"]).stdout(std::process::Stdio::null());
+    let flood = Running(command.spawn().unwrap());
+    let process = rustix::process::Pid::from_child(&flood.0);
+    let tell = |signal| rustix::process::kill_process(process, signal).unwrap();
+    for _ in 0..5 {
+        stage.pay().await;
+    }
+    let mut rounds = Vec::new();
+    for _ in 0..ROUNDS {
+        tell(rustix::process::Signal::CONT);
+        tokio::time::sleep(SETTLING).await;
+        let flooded = stage.pay().await;
+        tell(rustix::process::Signal::STOP);
+        tokio::time::sleep(SETTLING).await;
+        rounds.push((flooded, stage.pay().await));
+    }
+    Row::from_rounds("flood: payment while another user sends hostile calls : its usual", 2.0, &rounds)
 }
 
 /// The least that a payment needs.
