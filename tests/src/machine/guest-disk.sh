@@ -24,7 +24,10 @@ ln -s /dev/ttyS1 /root/mnt/out/lines
   echo '); echo "@exit $?"; stty -F /dev/ttyS1 drain; systemctl reboot --force --force'
 } >/root/mnt/fwpd/work
 chmod 0755 /root/mnt/fwpd/work
+# What goes wrong before the work begins is seen on the console.
+mkdir -p /root/etc/systemd/journald.conf.d
+printf '[Journal]\nForwardToConsole=yes\nMaxLevelConsole=info\n' >/root/etc/systemd/journald.conf.d/console.conf
 umount /proc
 umount /sys
 mount --move /dev /root/dev
-exec switch_root /root /sbin/init systemd.unit=fwpd-tests.service
+exec switch_root /root /sbin/init --unit=fwpd-tests.service

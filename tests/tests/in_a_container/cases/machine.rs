@@ -9,6 +9,7 @@ use virtual_keys::vhci::{Identity, Plugged};
 use virtual_keys::{Touch, opensk};
 
 use super::hardening::probe;
+use super::payments::{Pace, both_pay};
 use crate::person::Person;
 use crate::system::{self, attempt, pid, run, until};
 
@@ -88,6 +89,10 @@ pub(super) fn the_tpm_guards_the_wallets_and_holds_keys_through_the_hardened_ser
     let pid = pid();
     let groups = system::status_line(&pid, "Groups");
     assert!(groups.split_whitespace().any(|id| id == group("tss").to_string()), "{groups}");
+    drop(anna);
+    system::fresh();
+    system::settings(system::SERVER);
+    both_pay(Some("tpm"), Pace::AtOnce);
     // The installation's credential is this TPM's: without it, nothing opens it.
     let decrypt = format!("systemd-creds decrypt --name=fwpd.wallet-key {} /dev/null", system::CREDENTIAL);
     assert!(attempt(&["sh", "-c", &decrypt]).0);

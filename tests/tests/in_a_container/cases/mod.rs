@@ -71,7 +71,7 @@ cases! {
         the_administrators_rules_count;
     Container payments:
         two_users_enroll_and_pay_at_once
-        two_users_pay_with_keys_in_the_tpm_and_a_credential_that_only_it_opens
+        two_users_pay_in_turn_with_keys_in_the_tpm_and_a_credential_that_only_it_opens
         one_users_flood_of_hostile_calls_costs_another_nothing;
     Container life:
         it_ends_when_idle_and_starts_again_with_the_next_call
