@@ -1,5 +1,6 @@
 //! The cases. Each finds the package installed, the service not running and no wallets; those of an upgrade find the version before.
 
+mod doctor;
 mod hardening;
 mod life;
 mod machine;
@@ -57,6 +58,9 @@ cases! {
         a_call_by_an_ordinary_user_starts_it
         the_credential_is_made_once_and_guards_the_wallets
         what_is_installed_is_valid;
+    Container doctor:
+        the_doctor_knows_the_service_and_status_does_not_start_it
+        on_a_terminal_polkits_own_program_asks_for_the_password;
     Container hardening:
         systemd_analyze_says_at_most_1_0
         the_process_has_no_rights_and_namespaces_of_its_own
