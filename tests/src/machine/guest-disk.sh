@@ -21,7 +21,7 @@ ln -s /dev/ttyS1 /root/mnt/out/lines
   echo 'echo "@up $(cut -d " " -f 1 /proc/uptime)"; cd /mnt/fwpd || exit 1; ('
   cat /work
   echo
-  echo '); echo "@exit $?"; stty -F /dev/ttyS1 drain; systemctl reboot --force --force'
+  echo '); echo "@exit $?"; stty -F /dev/ttyS1 drain >/dev/null; systemctl reboot --force --force'
 } >/root/mnt/fwpd/work
 chmod 0755 /root/mnt/fwpd/work
 # What goes wrong before the work begins is seen on the console.

@@ -92,6 +92,6 @@ cases! {
     Machine machine:
         the_rules_give_a_security_key_to_the_service_and_to_the_seat
         a_key_plugged_in_pays_through_the_hardened_service
-        the_tpm_guards_the_wallets_and_holds_keys_through_the_hardened_service
+        the_tpm_holds_keys_of_two_users_who_pay_at_once_through_the_hardened_service
         a_program_in_its_place_opens_no_other_device;
 }
