@@ -43,8 +43,8 @@ impl Prompts {
             self.times_ms.push_back(now.monotonic_ms);
             return Ok(());
         }
-        // Where none may be at all, there is nothing to wait for.
-        let oldest = self.times_ms.front().map_or(MINUTE_MS, |oldest| now.since_ms(*oldest));
+        // Where none may be at all, there is nothing to wait for but the next minute.
+        let oldest = self.times_ms.front().map_or(0, |oldest| now.since_ms(*oldest));
         Err(TooManyPrompts { most, wait_ms: MINUTE_MS.saturating_sub(oldest) })
     }
 

@@ -33,6 +33,8 @@ use crate::polkit::{self, Action};
 use crate::wallets::Wallet;
 use crate::{claim_origin, clock, credentials, seats, tokens};
 
+/// Bytes of cards that are not read where it is not the time for them.
+const LONG: usize = 64 << 10;
 /// Most cards in one wallet.
 const MAX_CARDS: usize = 1000;
 
@@ -225,9 +227,9 @@ impl EnrollmentObject {
     }
 
     async fn store_cards(&self, cards: &str) -> Result<Vec<OwnedObjectPath>, Error> {
-        // What is long takes time to read; nobody has use for it yet, or any more.
+        // What is long takes time to read, of which others wait; nobody has use for it yet, or any more.
         let state = self.enrollment.machine.borrow().state();
-        if state != EnrollmentState::Attested {
+        if cards.len() > LONG && state != EnrollmentState::Attested {
             return Err(refusal(&EnrollmentError::State(state)));
         }
         let issued = IssuedCard::parse_all(cards).map_err(invalid)?;
