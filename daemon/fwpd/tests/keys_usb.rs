@@ -382,7 +382,9 @@ mockdev::test! {
         let mut plugs = Plugs::new();
         let key = opensk::key(Touch::AtOnce);
         run(async {
-            let stage = Stage::new().await;
+            // More than one connection may have open as shipped, so that all of them are there at once.
+            let config = format!("{QUICK}[limits]\ncalls = 400\n");
+            let stage = Stage::on(PrivateBus::session(), &config).await;
             let _plugged = plugs.plug(&key, 0);
             let (path, _) = stage.wait_for_keys(1).await.remove(0);
             let wallet = stage.client.wallet().await.unwrap();
