@@ -10,7 +10,7 @@ use crate::system::{self, attempt, entries_since, journal_now, pid, property, ru
 
 /// What no journal may have in it: the account, the payee, the amount, the order's number.
 const SECRETS: [&str; 6] =
-    ["FR7630002111110020050014382", "spaceshop", "Space Shop", "435", "order-77", "Skywalker"];
+    ["FR7630002111110020050014382", "spaceshop", "Space Shop", "435.00", "order-77", "Skywalker"];
 
 pub(super) fn it_ends_when_idle_and_starts_again_with_the_next_call() {
     system::settings("[service]\nidle-exit = 1\n");
