@@ -15,6 +15,8 @@ import { head, print, quantile } from "./rows.mjs";
 const ROUNDS = Number(process.env.ROUNDS ?? 60);
 /** Round trips in one turn. */
 const TURN = 10;
+/** Pause after a click and before what is measured, in milliseconds. */
+const PAUSE = 200;
 /** Most that the host may have resident of its own, in KiB. */
 const MOST_PSS = 5 * 1024;
 /** By `key` in extension/manifest.json. */
@@ -65,14 +67,42 @@ async function loads() {
   await bare.close();
 }
 
-/** From the page to the wallet and back, beside a bare extension whose host makes one call to a bare service. */
+/**
+ * From the page to the wallet and back, beside a bare extension whose host makes one call to a bare service: once from a page of that
+ * extension, which is the floor that we are held to, and once from a web page, as far as ours has to go too.
+ */
 async function roundTrips() {
   const echo = await stage.browser.open(`chrome-extension://${ECHO_ID}/echo.html`);
+  const relayed = await stage.browser.open(stage.pages.on("spaceshop.com", "/?echo-relay"));
   const page = await stage.browser.open(stage.pages.on("spaceshop.com"));
-  const floor = async (calls) => {
+  // After a pause every program has to wake, so both sides have the same one before them.
+  const floor = async ([calls, pause]) => {
+    await new Promise((resolve) => {
+      setTimeout(resolve, pause);
+    });
     let spent = 0;
     for (let n = 0; n < calls; n += 1) spent += await window.roundTrip();
-    return spent / calls;
+    return spent;
+  };
+  const relay = async ([calls, pause]) => {
+    await new Promise((resolve) => {
+      setTimeout(resolve, pause);
+    });
+    let spent = 0;
+    for (let n = 0; n < calls; n += 1) {
+      const start = performance.now();
+      await new Promise((resolve) => {
+        const take = (event) => {
+          if (event.data.answer === undefined) return;
+          window.removeEventListener("message", take);
+          resolve();
+        };
+        window.addEventListener("message", take);
+        window.postMessage({ ask: { id: 1, method: "canMakePayment", params: { origin: "https://spaceshop.com" } } }, "*");
+      });
+      spent += performance.now() - start;
+    }
+    return spent;
   };
   const ours = async (calls) => {
     let spent = 0;
@@ -82,11 +112,15 @@ async function roundTrips() {
       await request.canMakePayment();
       spent += performance.now() - start;
     }
-    return spent / calls;
+    return spent;
   };
-  // Without an agent the wallet refuses to show: the payment is created, shown and ended, and nobody is asked.
-  const refused = async (id) => {
+  // Without an agent the wallet refuses to show: the payment is created, shown and ended, and nobody is asked. What the browser
+  // draws after the click is not what is measured.
+  const refused = async ([id, pause]) => {
     const request = new PaymentRequest([method()], details(id));
+    await new Promise((resolve) => {
+      setTimeout(resolve, pause);
+    });
     const start = performance.now();
     await request.show().catch(() => {});
     return performance.now() - start;
@@ -96,23 +130,32 @@ async function roundTrips() {
     await tab.front();
     return tab.evaluate(what, ...args);
   };
-  const [asked, shown] = [[], []];
+  const [asked, beside, shown, shownBeside] = [[], [], [], []];
   for (let n = -3; n < ROUNDS; n += 1) {
-    const round = [await inFront(page, ours, TURN), await inFront(echo, floor, TURN)];
-    if (n >= 0) asked.push(round);
+    const one = await inFront(page, ours, TURN);
+    const [bare, far] = [await inFront(echo, floor, [TURN, 0]), await inFront(relayed, relay, [TURN, 0])];
+    if (n < 0) continue;
+    asked.push([one / TURN, bare / TURN]);
+    beside.push([one / TURN, far / TURN]);
   }
   for (let n = -3; n < ROUNDS; n += 1) {
     await page.front();
-    await page.act(refused, `bench-${n}`);
+    await page.act(refused, [`bench-${n}`, PAUSE]);
     const { value, error } = await page.ended();
     if (error) throw new Error(error.message);
-    const round = [value, 2 * (await inFront(echo, floor, TURN))];
-    if (n >= 0) shown.push(round);
+    const [bare, far] = [await inFront(echo, floor, [2, PAUSE]), await inFront(relayed, relay, [2, PAUSE])];
+    if (n < 0) continue;
+    shown.push([value, bare]);
+    shownBeside.push([value, far]);
   }
   head("Page, extension, host, bus, wallet, and back, in Chromium");
   print("canMakePayment : bare connectNative round trip + 1 bus call", 1.5, asked);
   print("a payment made and refused for want of an agent : 2 bare round trips + 2 bus calls", 1.5, shown);
+  head("The same beside a bare extension that is asked by a web page, as ours is");
+  print("canMakePayment : page, content script, worker, host, 1 bus call, and back", 1.5, beside);
+  print("a payment made and refused for want of an agent : the same, twice", 1.5, shownBeside);
   await page.close();
+  await relayed.close();
   await echo.close();
 }
 
