@@ -17,11 +17,14 @@ export const ROOT = join(dirname(fileURLToPath(import.meta.url)), "../../..");
 export const PROGRAMS = join(process.env.CARGO_TARGET_DIR ?? join(ROOT, "target"), process.env.FWPD_PROFILE ?? "debug");
 /** The PIN that test-agent types. */
 const PIN = "31415926";
-/** No test waits for a pause, and keys in this computer's memory may pay as often as tests want. */
+/** No test waits for a pause, the person is asked and keys in this computer's memory may pay as often as tests want. */
 const SETTINGS = `claim-origin = "any"
 
 [policy]
 cool-down = 0
+
+[limits]
+prompts-per-minute = "unlimited"
 
 [platform-keys]
 day = "unlimited"

@@ -15,6 +15,8 @@ const WORDS: ReadonlyMap<string, string> = new Map([
   [ERROR.notRunning, 'the wallet, fwpd, does not answer: "fwpctl doctor" tells why'],
   [ERROR.gone, "the wallet has ended, or does not answer any more"],
   [`${WALLET}Busy`, "the wallet is busy; try again"],
+  // Nobody was asked, and nothing is before the person.
+  [`${WALLET}LimitsExceeded`, "the wallet is asked too much; try again in a minute"],
 ]);
 
 const OTHERWISE = "the wallet did not do it; it tells the user why";

@@ -6,7 +6,7 @@ const SECRET = "at most EUR 2000.00 within 24 hours, of which EUR 437.50 are lef
 
 const HIDDEN = [
   ...["LimitReached", "CardTied", "NoMatchingCard", "PinBlocked", "PinNotSet", "NoAuthenticator", "AuthenticatorLocked", "KeysLost"],
-  ...["StoreLocked", "StoreUnusable", "StoreRolledBack", "Internal", "AccessDenied", "Busy", "ALaterOne"],
+  ...["StoreLocked", "StoreUnusable", "StoreRolledBack", "Internal", "AccessDenied", "Busy", "LimitsExceeded", "ALaterOne"],
 ].map((short) => `io.github.fwpd.Error.${short}`);
 
 for (const name of [...HIDDEN, "fwp-host.NotRunning", "fwp-host.NotInstalled", "fwp-host.Gone"]) {
