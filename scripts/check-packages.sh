@@ -41,6 +41,12 @@ tail -n 1 "$elsewhere/security"
 open_points() { sed -n 's/^✗ \([^ ]*\) .*/\1/p' "$1" | sort; }
 diff <(open_points "$elsewhere/security") <(open_points docs/security.md) >&2 || fail "docs/security.md tells of other points that remain"
 
+# What makes it is there by now: in "make test" it is built first.
+listed=$(dpkg-deb -c "${packages[0]}")
+for file in chromium/manifest.json fwpd-firefox.zip; do
+  grep -q "/usr/share/fwpd/browser/$file\$" <<<"$listed" || fail "the browser extension is not in the package ($file)"
+done
+
 expected="/etc/chromium/native-messaging-hosts/io.github.fwpd.json
 /etc/fwpd/fwpd.toml
 /etc/opt/chrome/native-messaging-hosts/io.github.fwpd.json"
