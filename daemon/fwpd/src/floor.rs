@@ -9,7 +9,7 @@ use fwp_dbus::{Error, ErrorName};
 use fwp_wallet::{Desk, DeskRefusal, Prompts};
 use tokio::sync::Notify;
 
-use crate::clock;
+use crate::{clock, journal};
 
 /// How often it is looked whether a pause is over.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -64,7 +64,10 @@ impl Floor {
     /// `LimitsExceeded`.
     pub(crate) fn prompt(&self) -> Result<(), Error> {
         let counted = self.0.prompts.borrow_mut().count(clock::moment());
-        counted.map_err(|refusal| Error::new(ErrorName::LimitsExceeded, refusal.to_string()))
+        counted.map_err(|refusal| {
+            journal::own_limit_reached("prompts within a minute");
+            Error::new(ErrorName::LimitsExceeded, refusal.to_string())
+        })
     }
 
     /// Whether nothing is remembered of what was before the user that would be missed.

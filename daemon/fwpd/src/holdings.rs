@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell, RefMut};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use fwp::Credential;
 use fwp_dbus::{Error, ErrorName};
 use fwp_store::Changes;
 use fwp_store::record::{AuthenticatorKind, AuthenticatorState, CardRecord, LedgerRecord};
@@ -15,6 +16,33 @@ use zeroize::Zeroizing;
 
 use crate::clock;
 use crate::vault::Vault;
+
+/// Most cards in one wallet.
+pub(crate) const MAX_CARDS: usize = 1000;
+/// Most bytes of their pictures together. Cards are in memory, of which the service has 1 GiB for all its users, and have to fit into a
+/// backup.
+const MAX_PICTURES: usize = 32 << 20;
+
+/// Whether one wallet may hold all of these.
+///
+/// # Errors
+/// `LimitsExceeded`.
+pub(crate) fn check_room<'c>(cards: impl Iterator<Item = &'c Credential>) -> Result<(), Error> {
+    let (count, bytes) = cards.fold((0_usize, 0_usize), |(count, bytes), card| {
+        (count.saturating_add(1), bytes.saturating_add(card.card.card_image.len()))
+    });
+    let text = match (count > MAX_CARDS, bytes > MAX_PICTURES) {
+        (true, _) => format!("a wallet holds at most {MAX_CARDS} cards; remove some first"),
+        (_, true) => {
+            format!(
+                "the pictures of a wallet's cards have at most {} MiB; remove some cards first",
+                MAX_PICTURES >> 20
+            )
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::new(ErrorName::LimitsExceeded, text))
+}
 
 /// A user's cards and ledger.
 #[derive(Debug, Default)]
@@ -194,7 +222,7 @@ mod tests {
     use crate::vault::Guards;
     use fwp::authorization::{ContentEncryption, KeyEncryption};
     use fwp::credential::CardData;
-    use fwp::{AccountId, Credential, CredentialId, RpId};
+    use fwp::{AccountId, CredentialId, RpId};
     use fwp_cose::key::{Ed25519Key, X25519Key};
     use fwp_cose::{PublicKey, SignatureAlgorithm};
     use fwp_store::Durability;
@@ -230,6 +258,21 @@ mod tests {
             authenticator: AuthenticatorRef { kind: AuthenticatorKind::Software, aaguid: [0; 16] },
             providers: Vec::new(),
         }
+    }
+
+    #[test]
+    fn a_wallet_takes_so_many_cards_and_no_more_bytes_of_pictures_than_everybodys_memory_bears() {
+        let mut card = Arc::unwrap_or_clone(a_card().credential);
+        let room = |count: usize, card: &Credential| {
+            check_room(std::iter::repeat_n(card, count)).map_err(|error| (error.name, error.message))
+        };
+        assert_eq!(room(1000, &card), Ok(()));
+        let (name, text) = room(1001, &card).unwrap_err();
+        assert!(name == ErrorName::LimitsExceeded && text.contains("1000 cards"), "{text}");
+        card.card.card_image = "x".repeat(256 << 10);
+        assert_eq!(room(128, &card), Ok(()));
+        let (name, text) = room(129, &card).unwrap_err();
+        assert!(name == ErrorName::LimitsExceeded && text.contains("32 MiB"), "{text}");
     }
 
     async fn waits(future: &mut Pin<Box<impl Future>>) -> bool {

@@ -52,6 +52,8 @@ pub(crate) enum Notice {
     ClockChanged,
     /// An administrator opened another user's wallet.
     UnlockedForAnother,
+    /// An administrator typed a wrong passphrase for another user's wallet.
+    WrongForAnother,
 }
 
 impl Notice {
@@ -74,6 +76,7 @@ impl Notice {
             Self::LogindMissing => "ef525ce8f662457b9d8568542d57a430",
             Self::ClockChanged => "cab710b74eda4af2aad13867f187826e",
             Self::UnlockedForAnother => "e411b6e1a4ac41b38d8fe3a73d7a21d6",
+            Self::WrongForAnother => "0ece3c2df5644a948cb5275e682583dc",
         }
     }
 
@@ -124,14 +127,20 @@ pub(crate) fn tell(notice: Notice, text: &str) {
         | Notice::LimitReached
         | Notice::PolkitMissing
         | Notice::LogindMissing
-        | Notice::UnlockedForAnother => tracing::warn!(message_id, fwpd_uid, "{text}"),
+        | Notice::UnlockedForAnother
+        | Notice::WrongForAnother => tracing::warn!(message_id, fwpd_uid, "{text}"),
         _ => tracing::info!(message_id, fwpd_uid, "{text}"),
     }
 }
 
 /// A user's limit is reached; `what` names it.
 pub(crate) fn limit_reached(uid: Uid, what: &str) {
-    of_user_here(Some(uid), || tell(Notice::LimitReached, &format!("a limit is reached: {what}")));
+    of_user_here(Some(uid), || own_limit_reached(what));
+}
+
+/// As [`limit_reached`], of the user for whom this works.
+pub(crate) fn own_limit_reached(what: &str) {
+    tell(Notice::LimitReached, &format!("a limit is reached: {what}"));
 }
 
 /// When something was written last, and of whom.
@@ -173,7 +182,7 @@ fn is_journal() -> bool {
 mod tests {
     use super::*;
 
-    const ALL: [Notice; 16] = [
+    const ALL: [Notice; 17] = [
         Notice::Started,
         Notice::Ended,
         Notice::PaymentAuthorized,
@@ -190,6 +199,7 @@ mod tests {
         Notice::LogindMissing,
         Notice::ClockChanged,
         Notice::UnlockedForAnother,
+        Notice::WrongForAnother,
     ];
 
     #[test]

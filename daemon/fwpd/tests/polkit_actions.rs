@@ -153,5 +153,7 @@ async fn an_administrator_opens_another_users_wallet_by_its_recovery_passphrase(
     // The administrator has seen nothing of it, and has no wallet by that.
     assert!(client.wallet().await.unwrap().list_credentials().await.unwrap().is_empty());
     assert!(fwpd.log().contains("opened by the user 0"), "{}", fwpd.log());
+    let wrong = fwpd.log().matches("the user 0 typed a wrong recovery passphrase").count();
+    assert_eq!(wrong, 4, "{}", fwpd.log());
     store.unlock_for(NOBODY).await.unwrap();
 }

@@ -17,6 +17,7 @@ use zbus::names::OwnedUniqueName;
 use super::keys::{self, KeyPath};
 use crate::call::{Caller, Uid};
 use crate::context::Context;
+use crate::journal;
 
 /// How long a change may take to be one everywhere.
 const SETTLING: Duration = Duration::from_millis(300);
@@ -50,6 +51,7 @@ impl Watchers {
         if users >= most {
             let text =
                 format!("{users} connections of yours watch security keys already, and at most {most} may");
+            journal::own_limit_reached("connections that watch security keys");
             return Err(Error::new(ErrorName::LimitsExceeded, text));
         }
         let watching = Watching { uid: caller.uid, known: None };

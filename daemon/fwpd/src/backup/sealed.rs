@@ -1,6 +1,7 @@
 //! The age format around it (age-encryption.org/v1), by the crate `age`: scrypt of a passphrase, ChaCha20-Poly1305.
 
 use std::io::{Read, Write};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use age::secrecy::SecretString;
 use age::{DecryptError, Decryptor, Encryptor, scrypt};
@@ -20,6 +21,13 @@ const MAX_HEADER_BYTES: usize = 4096;
 /// What the last line of a header begins with, after the end of the line before.
 const LAST_LINE: &[u8] = b"\n--- ";
 
+/// However many users export and import, the memory that a passphrase takes is taken once: the service has 1 GiB in all, and is ended
+/// for everybody where it takes more. For threads that may wait.
+fn one_at_a_time() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Encrypts by a passphrase.
 ///
 /// # Errors
@@ -29,6 +37,7 @@ pub fn seal(plain: &[u8], passphrase: &Zeroizing<String>) -> Result<Vec<u8>, Bac
     let mut recipient = scrypt::Recipient::new(secret(passphrase));
     recipient.set_work_factor(WORK_FACTOR);
     let recipient: &dyn age::Recipient = &recipient;
+    let _turn = one_at_a_time();
     let encryptor = Encryptor::with_recipients(std::iter::once(recipient)).map_err(|error| failed(&error))?;
     let mut sealed = Vec::with_capacity(plain.len() + 1024);
     let mut writer = encryptor.wrap_output(&mut sealed).map_err(|error| failed(&error))?;
@@ -57,6 +66,7 @@ pub fn open(
     let mut identity = scrypt::Identity::new(secret(passphrase));
     identity.set_max_work_factor(MAX_WORK_FACTOR);
     let identity: &dyn age::Identity = &identity;
+    let _turn = one_at_a_time();
     let mut reader = match decryptor.decrypt(std::iter::once(identity)) {
         Ok(reader) => reader,
         Err(DecryptError::ExcessiveWork { required, .. }) => {

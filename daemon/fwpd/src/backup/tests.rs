@@ -57,6 +57,20 @@ fn what_was_sealed_opens_with_its_passphrase_and_no_other() {
     assert!(matches!(damaged, BackupError::Damaged(_)), "{damaged}");
 }
 
+/// The service may have 1 GiB: three users who export at once must not take a third of it.
+#[test]
+fn however_many_passphrases_are_tried_at_once_the_memory_of_one_is_taken() {
+    let work = || std::thread::spawn(|| sealed::seal(b"x", &passphrase("correct horse")).unwrap());
+    for one in [work(), work(), work()] {
+        one.join().unwrap();
+    }
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    // One takes 128 MiB; the other tests of this program have some, too.
+    assert!(peak < 300 << 10, "{peak} kB");
+}
+
 /// A file that was made to take all memory: 2^40 steps.
 #[test]
 fn a_file_that_wants_too_much_work_is_refused_without_doing_it() {

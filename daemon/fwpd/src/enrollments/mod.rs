@@ -26,6 +26,7 @@ use crate::agents::Agent;
 use crate::authenticators::{self, Which};
 use crate::call::{Call, Caller, Failure};
 use crate::floor::Turn;
+use crate::holdings::check_room;
 use crate::interrupts::Interrupter;
 use crate::journal::{self, Notice};
 use crate::objects::{Object, Properties, variant};
@@ -35,8 +36,6 @@ use crate::{claim_origin, clock, credentials, seats, tokens};
 
 /// Bytes of cards that are not read where it is not the time for them.
 const LONG: usize = 64 << 10;
-/// Most cards in one wallet.
-const MAX_CARDS: usize = 1000;
 
 /// The user's open enrollments.
 #[derive(Debug, Default)]
@@ -110,6 +109,7 @@ pub(crate) async fn begin(
     }
     let mut open = wallet.enrollments.open.borrow_mut();
     if open.len() >= config.limits.enrollments {
+        journal::own_limit_reached("enrollments that are open");
         return Err(Error::new(ErrorName::LimitsExceeded, "too many enrollments are open; close one first"));
     }
     let (token, path) = tokens::new_object(ENROLLMENT_PREFIX)?;
@@ -238,13 +238,12 @@ impl EnrollmentObject {
         wallet.holdings.load(&wallet.vault).await?;
         let check = |view: fwp_wallet::payment::View<'_>| {
             let checked = enrollment.machine.borrow().check_cards(issued, view.cards)?;
-            Ok((checked, view.cards.len()))
+            let present = view.cards.iter().map(|card| card.credential());
+            let room = check_room(present.chain(checked.new.iter().map(|new| &new.credential)));
+            Ok((checked, room))
         };
-        let (cards, present) = wallet.holdings.view(check)?.map_err(|error| refusal(&error))?;
-        if present.saturating_add(cards.new.len()) > MAX_CARDS {
-            let text = format!("a wallet holds at most {MAX_CARDS} cards; remove some first");
-            return Err(Error::new(ErrorName::LimitsExceeded, text));
-        }
+        let (cards, room) = wallet.holdings.view(check)?.map_err(|error| refusal(&error))?;
+        room?;
         let (changes, ids) = self.changes(cards)?;
         let stored = wallet.vault.write(|store| store.commit(changes, Durability::Durable)).await;
         wallet.holdings.cards_changed();

@@ -34,7 +34,7 @@ use crate::floor::Turn;
 use crate::interrupts::Interrupter;
 use crate::objects::{Object, Properties, variant};
 use crate::wallets::Wallet;
-use crate::{claim_origin, clock, seats, tokens};
+use crate::{claim_origin, clock, journal, seats, tokens};
 
 /// Most UTF-16 code units of what a payee says was wrong.
 const MAX_ERROR_TEXT: usize = 256;
@@ -124,6 +124,7 @@ fn open(
     let machine = fwp_wallet::Payment::new(first, config.deadlines(), clock::moment()).or(requests.collect());
     let mut open = wallet.payments.open.borrow_mut();
     if open.len() >= config.limits.payments {
+        journal::own_limit_reached("payments that are open");
         return Err(Error::new(ErrorName::LimitsExceeded, "too many payments are open; close one first"));
     }
     let (token, path) = tokens::new_object(PAYMENT_PREFIX)?;

@@ -142,7 +142,7 @@ fn log(kind: AuditKind, reason: CloseReason, error: &Error) {
         _ => journal::tell(Notice::PaymentClosed, &format!("a payment was closed: {name}")),
     }
     if reason == CloseReason::LimitReached {
-        journal::tell(Notice::LimitReached, "a limit is reached: what this computer's keys may pay");
+        journal::own_limit_reached("what this computer's keys may pay");
     }
 }
 

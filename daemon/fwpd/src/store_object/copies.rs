@@ -16,8 +16,9 @@ use zbus::OwnedObjectPath;
 use super::asking::{Asking, asking};
 use super::file::{self, Stop};
 use super::needs::Platforms;
-use crate::backup::{Backup, BackupError, MAX_CARDS, MAX_FILE_BYTES, sealed};
+use crate::backup::{Backup, BackupError, MAX_FILE_BYTES, sealed};
 use crate::call::Call;
+use crate::holdings::check_room;
 use crate::wallets::Wallet;
 use crate::{clock, credentials};
 
@@ -229,21 +230,18 @@ async fn store(wallet: &Wallet, user: &mut Asking, cards: Vec<NewCard>) -> Resul
                 };
                 entered.push(Entered { id, state, needs, credential });
             }
-            if store.cards().len().saturating_add(new.len()) > MAX_CARDS {
-                return Ok(None);
-            }
             if !new.is_empty() {
+                let all = store.cards().map(|record| &**record).chain(&new);
+                if let Err(full) = check_room(all.map(|record| &*record.card.credential)) {
+                    return Ok(Err(full));
+                }
                 store.commit(changes, Durability::Durable)?;
             }
-            Ok(Some(entered))
+            Ok(Ok(entered))
         })
         .await;
     wallet.holdings.cards_changed();
-    let entered = entered?.ok_or_else(|| {
-        let text = format!("a wallet holds at most {MAX_CARDS} cards; remove some first");
-        Error::new(ErrorName::LimitsExceeded, text)
-    })?;
-    entered.into_iter().map(told).collect()
+    entered??.into_iter().map(told).collect()
 }
 
 fn told(entered: Entered) -> Result<ImportedCard, Error> {

@@ -13,7 +13,7 @@ use crate::call::Call;
 use crate::clock;
 use crate::interrupts::interrupts;
 use crate::journal::{self, Notice};
-use crate::vault::{Typed, refusal};
+use crate::vault::{Opening, Typed, refusal};
 use crate::wallets::Wallet;
 
 fn no_store() -> Error {
@@ -30,13 +30,13 @@ fn is_open() -> Error {
 /// `SlotUnusable`, `InvalidState`, and those of the store and of asking.
 pub(super) async fn unlock(wallet: &Wallet, call: &Call) -> Result<(), Error> {
     match wallet.vault.unlock(Typed::default(), None).await? {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(no_store()),
+        Ok(Opening::WasOpen | Opening::Opened) => Ok(()),
+        Ok(Opening::NoStore) => Err(no_store()),
         Err(error) if wants_passphrase(&error) => {
             asking(wallet, call, async |user: &mut Asking| {
                 user.passphrase("unlock", async |typed| match by(wallet, typed).await? {
                     None => Ok(None),
-                    Some((_, Ok(()))) => Ok(Some(())),
+                    Some((_, Ok(_))) => Ok(Some(())),
                     Some((_, Err(error))) => Err(refusal(&error)),
                 })
                 .await
@@ -48,33 +48,47 @@ pub(super) async fn unlock(wallet: &Wallet, call: &Call) -> Result<(), Error> {
 }
 
 /// Opens another user's store by its recovery passphrase, which the caller's agent asks for. Nothing of that wallet is told, but that
-/// there is one; its audit log tells its user.
+/// there is one, and why it does not open; the journal has each time that it was tried, and its audit log tells its user that it was
+/// opened.
 ///
 /// # Errors
 /// `SlotUnusable`, `InvalidState`, and those of the store and of asking.
 pub(super) async fn unlock_for(wallet: &Wallet, other: &Wallet, call: &Call) -> Result<(), Error> {
+    // What is told of the other wallet is told to its user's entries.
+    let told = |error: &StoreError| journal::of_user_here(Some(other.uid), || refusal(error));
+    let tell = |notice, text: &str| journal::of_user_here(Some(other.uid), || journal::tell(notice, text));
     match other.vault.unlock(Typed::default(), None).await? {
-        Ok(true) => return Ok(()),
-        Ok(false) => return Err(no_wallet()),
+        Ok(Opening::WasOpen | Opening::Opened) => return Ok(()),
+        Ok(Opening::NoStore) => return Err(no_wallet()),
         Err(error) if wants_passphrase(&error) => {}
-        Err(error) => return Err(refusal(&error)),
+        Err(error) => return Err(told(&error)),
     }
     let uid = Some(other.uid);
-    asking(wallet, call, async |user: &mut Asking| {
+    let opening = asking(wallet, call, async |user: &mut Asking| {
         user.passphrase_of(uid, "unlock-other", async |typed| match by(other, typed).await? {
-            None => Ok(None),
-            Some((_, Ok(()))) => Ok(Some(())),
-            Some((_, Err(error))) => Err(refusal(&error)),
+            None => {
+                let text =
+                    format!("the user {} typed a wrong recovery passphrase for the wallet", wallet.uid);
+                tell(Notice::WrongForAnother, &text);
+                Ok(None)
+            }
+            Some((_, Ok(opening))) => Ok(Some(opening)),
+            Some((_, Err(error))) => Err(told(&error)),
         })
         .await
     })
     .await?;
+    // Its user was faster: nobody knows what the passphrase was worth.
+    if opening != Opening::Opened {
+        return Ok(());
+    }
     let text = format!("the wallet was opened by the user {}, with its recovery passphrase", wallet.uid);
-    journal::of_user(other.uid, async { journal::tell(Notice::UnlockedForAnother, &text) }).await;
+    tell(Notice::UnlockedForAnother, &text);
     let opened = AuditEvent::new(clock::now_ms(), AuditKind::SettingChanged);
     let mut changes = Changes::new();
     changes.audit(opened.reason(&format!("unlocked-by-uid-{}", wallet.uid)));
-    other.vault.write(|store| store.commit(changes, Durability::Durable)).await.map(drop)
+    let recorded = other.vault.write(|store| store.commit(changes, Durability::Durable));
+    journal::of_user(other.uid, recorded).await.map(drop)
 }
 
 /// That user has none here.
@@ -93,13 +107,12 @@ fn wants_passphrase(error: &StoreError) -> bool {
 async fn by(
     wallet: &Wallet,
     typed: fwp_dbus::Passphrase,
-) -> Result<Option<(Typed, Result<(), StoreError>)>, Error> {
+) -> Result<Option<(Typed, Result<Opening, StoreError>)>, Error> {
     let Ok(passphrase) = Passphrase::new(typed.expose()) else { return Ok(None) };
     let typed: Typed = vec![Arc::new(passphrase)];
     match wallet.vault.unlock(typed.clone(), None).await? {
         Err(error) if wants_passphrase(&error) => Ok(None),
-        Err(error) => Ok(Some((typed, Err(error)))),
-        Ok(_) => Ok(Some((typed, Ok(())))),
+        outcome => Ok(Some((typed, outcome))),
     }
 }
 
@@ -129,8 +142,8 @@ pub(super) async fn lock(wallet: &Wallet, call: &Call) -> Result<(), Error> {
 /// `InvalidState`, and those of the store and of asking.
 pub(super) async fn accept_copy(wallet: &Wallet, call: &Call) -> Result<(), Error> {
     let refused = match wallet.vault.unlock(Typed::default(), None).await? {
-        Ok(true) => return Err(is_open()),
-        Ok(false) => return Err(no_store()),
+        Ok(Opening::WasOpen | Opening::Opened) => return Err(is_open()),
+        Ok(Opening::NoStore) => return Err(no_store()),
         Err(error) => error,
     };
     if !wants_passphrase(&refused) && !is_old_copy(&refused) {
@@ -144,7 +157,7 @@ pub(super) async fn accept_copy(wallet: &Wallet, call: &Call) -> Result<(), Erro
                     None => Ok(None),
                     Some((typed, Err(error))) if is_old_copy(&error) => Ok(Some(typed)),
                     Some((_, Err(error))) => Err(refusal(&error)),
-                    Some((_, Ok(()))) => Err(is_open()),
+                    Some((_, Ok(_))) => Err(is_open()),
                 })
                 .await?;
         }

@@ -38,6 +38,17 @@ struct Inner {
     open: Arc<Mutex<Option<Store>>>,
 }
 
+/// What came of opening a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Opening {
+    /// Nothing was ever stored.
+    NoStore,
+    /// It was open already, whatever was typed.
+    WasOpen,
+    /// It is open by this.
+    Opened,
+}
+
 /// Recovery passphrases that the user typed.
 pub(crate) type Typed = Vec<Arc<Passphrase>>;
 
@@ -176,7 +187,7 @@ impl Vault {
             .map_err(|error| Error::new(ErrorName::SlotUnusable, format!("{kind}: {error}")))
     }
 
-    /// Opens the store, if there is one and it isn't open: whether there is one.
+    /// Opens the store, if there is one and it isn't open.
     ///
     /// # Errors
     /// What the store itself says, or `Internal`.
@@ -184,15 +195,18 @@ impl Vault {
         &self,
         typed: Typed,
         accepted_at: Option<i64>,
-    ) -> Result<Result<bool, StoreError>, Error> {
+    ) -> Result<Result<Opening, StoreError>, Error> {
         self.elsewhere(move |inner, open| {
-            if open.is_none() && inner.has_store() {
+            if open.is_some() {
+                return Ok(Ok(Opening::WasOpen));
+            }
+            if inner.has_store() {
                 match inner.unlock(&typed, accepted_at) {
                     Ok(store) => *open = store,
                     Err(error) => return Ok(Err(error)),
                 }
             }
-            Ok(Ok(open.is_some()))
+            Ok(Ok(if open.is_some() { Opening::Opened } else { Opening::NoStore }))
         })
         .await
     }

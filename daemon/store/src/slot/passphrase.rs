@@ -12,6 +12,7 @@ use crate::secret::Secret;
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use fwp_cose::cbor::{self, Fields, Map, Value};
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
@@ -19,6 +20,9 @@ use zeroize::Zeroizing;
 pub const LEAST_CHARACTERS: usize = 8;
 
 const SALT_BYTES: usize = 16;
+
+/// Each guess takes the memory that it costs: a service in which many users guess at once would take all that it may have.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// What one guess costs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,6 +147,7 @@ impl Passphrase {
         let Ok(params) = Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(32)) else {
             return Err(beyond);
         };
+        let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let blocks = params.block_count();
         let mut memory = Zeroizing::new(Vec::new());
         memory.try_reserve_exact(blocks).map_err(|_| SlotError::NoMemory { kib: cost.memory_kib })?;
