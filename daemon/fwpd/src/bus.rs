@@ -38,6 +38,9 @@ const MAX_QUEUED: NonZeroUsize = NonZeroUsize::new(256).unwrap();
 const MAX_MESSAGE: usize = (2 << 20) + (64 << 10);
 /// As [`MAX_MESSAGE`], for `StoreCards`, whose cards have pictures.
 const MAX_CARDS_MESSAGE: usize = MAX_CARDS_BYTES + (64 << 10);
+/// Most file descriptors of a call: no method takes more. What waits keeps them open, and a process that can open no more loses
+/// its connection to the bus.
+const MAX_FILES: usize = 1;
 /// Who isn't known yet is refused as this user, whom no connection is of (chown(2)).
 const NOBODY: Uid = Uid::MAX;
 
@@ -61,6 +64,19 @@ pub(crate) async fn serve(options: Options, config: Config) -> Result<(), RunErr
     tokio::task::spawn_local(daemon.clone().give_turns());
     service::take_name(&daemon).await?;
     service::live(&daemon, &mut messages, &mut signals).await
+}
+
+/// What is too much for one call, whoever's it is. Looked at before anything of it is kept.
+fn too_much(message: &Message) -> Option<String> {
+    let is_long = |most: usize| message.data().len() > most;
+    let member_is = |member| message.header().member().is_some_and(|name| name.as_str() == member);
+    if is_long(MAX_MESSAGE) && (is_long(MAX_CARDS_MESSAGE) || !member_is("StoreCards")) {
+        return Some(format!(
+            "a call has at most {MAX_MESSAGE} bytes, and one of StoreCards {MAX_CARDS_MESSAGE}"
+        ));
+    }
+    (message.data().fds().len() > MAX_FILES)
+        .then(|| format!("a call has at most {MAX_FILES} file descriptor"))
 }
 
 /// The wallets, and what they have of the bus.
@@ -154,6 +170,9 @@ impl Daemon {
             return;
         };
         self.context.work.comes();
+        if let Some(text) = too_much(message) {
+            return self.refuse(self.context.callers.user(&sender), message, text);
+        }
         let most = self.context.config.limits.connections;
         match self.context.callers.admit(&sender, message, most) {
             Admission::Known(uid) => self.enter(uid, sender, message.clone()),
@@ -179,13 +198,6 @@ impl Daemon {
 
     /// Has a call wait for its turn.
     fn enter(&self, uid: Uid, name: OwnedUniqueName, message: Message) {
-        let is_long = |most: usize| message.data().len() > most;
-        let member_is = |member| message.header().member().is_some_and(|name| name.as_str() == member);
-        if is_long(MAX_MESSAGE) && (is_long(MAX_CARDS_MESSAGE) || !member_is("StoreCards")) {
-            let text =
-                format!("a call has at most {MAX_MESSAGE} bytes, and one of StoreCards {MAX_CARDS_MESSAGE}");
-            return self.refuse(Some(uid), &message, text);
-        }
         let running = self.context.work.begin();
         if let Err(over) = self.turns.enter(uid, Waiting { message: message.clone(), name, running }) {
             self.refuse(Some(uid), &message, over.to_string());
@@ -290,9 +302,10 @@ impl Daemon {
         if !new_owner.is_empty() {
             return;
         }
-        self.context.work.touch();
         let Ok(name) = OwnedUniqueName::try_from(name) else { return };
+        // On a system's bus programs come and go all the time; who never called here is no reason to stay.
         if let Some(uid) = self.context.callers.forget(&name) {
+            self.context.work.touch();
             self.context.watchers.forget(&name);
             self.wallets.connection_ended(uid, &name);
             self.turns.forget_idle();

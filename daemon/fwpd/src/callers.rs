@@ -100,6 +100,14 @@ impl Callers {
         }
     }
 
+    /// The connection's user, if that is known.
+    pub(crate) fn user(&self, sender: &OwnedUniqueName) -> Option<Uid> {
+        match self.known.borrow().get(sender)? {
+            State::Known(uid) | State::TooMany(uid) => Some(*uid),
+            State::Asked(_) => None,
+        }
+    }
+
     /// Counts one more connection of the user's, unless there are as many as there may be.
     fn count(&self, uid: Uid, most: usize) -> bool {
         let mut users = self.users.borrow_mut();

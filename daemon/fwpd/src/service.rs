@@ -49,10 +49,9 @@ pub(crate) async fn take_name(daemon: &Daemon) -> zbus::Result<()> {
     daemon.context.connection.request_name_with_flags(BUS_NAME, alone).await.map(drop)
 }
 
-/// How long the daemon stays without anything to do; `None`: for ever. A pause after a no must not end with it.
+/// How long the daemon stays without anything to do; `None`: for ever.
 fn idle_exit(config: &Config, bus: Bus) -> Option<Duration> {
-    let pause = config.service.idle_exit.filter(|_| bus == Bus::System)?;
-    Some(pause.max(config.policy.cool_down))
+    config.service.idle_exit.filter(|_| bus == Bus::System)
 }
 
 /// Serves until something ends it: a signal, the bus, or that nobody needs it.

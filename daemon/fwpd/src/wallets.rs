@@ -105,13 +105,13 @@ impl Wallets {
         self.context.work.ends().await;
     }
 
-    /// Whether nothing would be missed that is in this process alone: an agent, what waits for the user, a store that only its
-    /// passphrase opens.
+    /// Whether nothing would be missed that is in this process alone: an agent, what waits for the user, how often the user was
+    /// asked of late, a store that only its passphrase opens.
     pub(crate) fn are_quiet(&self) -> bool {
         self.by_uid.borrow().values().all(|wallet| {
             wallet.payments.is_empty()
                 && wallet.enrollments.is_empty()
-                && !wallet.floor.is_taken()
+                && wallet.floor.is_forgotten()
                 && wallet.agents.present().is_none()
                 && wallet.tpm.is_quiet()
                 && wallet.copying.try_lock().is_ok()

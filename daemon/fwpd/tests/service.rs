@@ -7,10 +7,13 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use fwp_dbus::ErrorName;
 use fwp_dbus::interfaces::{BUS_NAME, WALLET, WALLET_PATH};
 use fwp_dbus::types::{PaymentOptions, SlotOptions};
 use fwp_tests::requests::{BANKNET, SPACE_SHOP, details, method_data};
-use fwp_tests::{Bank, Checkout, Fwpd, MY_BANK, PrivateBus, QUICK, ScriptedAgent, enroll, soon};
+use fwp_tests::{
+    Answer, Bank, Checkout, Fwpd, MY_BANK, PrivateBus, QUICK, ScriptedAgent, enroll, refused, soon,
+};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use zbus::{Connection, Message, OwnedObjectPath};
@@ -103,6 +106,63 @@ async fn it_stays_as_long_as_somebody_has_something_open_and_ends_after_that() {
     client.store().await.unwrap().lock().await.unwrap();
     drop(client);
     assert!(fwpd.ended().await.success());
+}
+
+/// Else a program could ask the user as often as it liked, a second apart.
+#[tokio::test]
+async fn it_stays_while_it_counts_how_often_the_user_was_asked() {
+    let bus = PrivateBus::system();
+    let config = format!("{QUICK}\n[service]\nidle-exit = 1\n[limits]\nprompts-per-minute = 1\n");
+    let mut fwpd = Fwpd::start(&bus, FWPD, &config).await;
+    {
+        let (desktop, page) = (fwpd.client(&bus).await, fwpd.client(&bus).await);
+        let agent = ScriptedAgent::new();
+        agent.register(&desktop).await.unwrap();
+        agent.answers([Answer::No]);
+        let refusal = page.store().await.unwrap().add_slot("passphrase", &SlotOptions::default()).await;
+        assert_eq!(refused(refusal), ErrorName::Declined);
+    }
+    tokio::time::sleep(IDLE_EXIT * 5 / 2).await;
+    assert!(fwpd.runs(), "it forgot that the user was asked");
+    let (desktop, page) = (fwpd.client(&bus).await, fwpd.client(&bus).await);
+    let agent = ScriptedAgent::new();
+    agent.register(&desktop).await.unwrap();
+    let refusal = page.store().await.unwrap().add_slot("passphrase", &SlotOptions::default()).await;
+    assert_eq!(refused(refusal), ErrorName::LimitsExceeded);
+}
+
+/// On a system's bus programs come and go all the time.
+#[tokio::test]
+async fn programs_that_have_nothing_to_do_with_it_do_not_keep_it() {
+    let bus = PrivateBus::system();
+    let mut fwpd = Fwpd::start(&bus, FWPD, &config()).await;
+    let ended = soon("the idle exit", async {
+        while fwpd.runs() {
+            drop(bus.connect().await);
+            tokio::time::sleep(IDLE_EXIT / 5).await;
+        }
+        fwpd.ended().await
+    });
+    assert!(ended.await.success());
+}
+
+/// EX_CONFIG of sysexits.h: the packaged unit does not start it again then.
+#[test]
+fn wrong_settings_have_an_exit_status_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("fwpd.toml");
+    for text in ["idle-exit = 1\n", "[limits\n", "authorize = \"polkit\"\n"] {
+        std::fs::write(&config, text).unwrap();
+        let mut fwpd = std::process::Command::new(FWPD);
+        fwpd.args(["--session", "--state-dir"]).arg(folder.path().join("state")).arg("--config").arg(&config);
+        let output = fwpd.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(78), "{text}: {said}");
+    }
+    let mut fwpd = std::process::Command::new(FWPD);
+    fwpd.args(["--session", "--state-dir"]).arg(folder.path().join("state"));
+    let output = fwpd.env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nowhere/bus").output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "no bus is no mistake in the settings");
 }
 
 /// A system's bus that starts the daemon for a call, as dbus-daemon does by itself.

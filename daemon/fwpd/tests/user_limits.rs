@@ -114,6 +114,41 @@ async fn a_call_that_is_too_long_is_refused_unread_and_the_longest_that_there_is
     assert!(call("Status", 3 << 20).await.contains("at most"));
 }
 
+/// Each call that waits keeps its file descriptors open, and a process that can open no more loses its connection to the bus.
+#[tokio::test]
+async fn a_call_with_more_file_descriptors_than_any_takes_is_refused() {
+    let bus = PrivateBus::session();
+    let fwpd = Fwpd::start(&bus, FWPD, "").await;
+    let client = fwpd.client(&bus).await;
+    let null = || zbus::Fd::from(std::os::fd::OwnedFd::from(std::fs::File::open("/dev/null").unwrap()));
+    let export = async |files: Vec<zbus::Fd<'static>>| {
+        let store = Some(fwp_dbus::interfaces::STORE.name);
+        let body = match <[_; 1]>::try_from(files) {
+            Ok([one]) => {
+                client.connection().call_method(Some(BUS_NAME), WALLET_PATH, store, "Export", &one).await
+            }
+            Err(files) => {
+                client.connection().call_method(Some(BUS_NAME), WALLET_PATH, store, "Export", &files).await
+            }
+        };
+        body.unwrap_err().to_string()
+    };
+    assert!(export(vec![null()]).await.contains("no cards"));
+    assert!(export(vec![null(), null()]).await.contains("at most 1 file descriptor"));
+}
+
+/// What is over is told to the administrator, whichever limit it is.
+#[tokio::test]
+async fn the_log_tells_which_limit_is_reached() {
+    let bus = PrivateBus::session();
+    let config = format!("{}\n[limits]\npayments = 1\n", fwp_tests::QUICK);
+    let fwpd = Fwpd::start(&bus, FWPD, &config).await;
+    let client = fwpd.client(&bus).await;
+    let _open = Checkout::new(&client, "1").await.unwrap();
+    assert_eq!(refused(Checkout::new(&client, "2").await.map(drop)), ErrorName::LimitsExceeded);
+    assert!(fwpd.log().contains("a limit is reached: payments that are open"), "{}", fwpd.log());
+}
+
 #[tokio::test]
 async fn calls_that_wait_are_bounded_and_the_rest_of_the_user_gets_through() {
     let bus = PrivateBus::session();
