@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use fwp_dbus::{Error, ErrorName};
 use zbus::message::Flags;
-use zbus::{Connection, Variant};
+use zbus::{Connection, Message, Variant};
 
 use crate::call::{Call, Caller};
+use crate::clock;
 use crate::config::Authorize;
 use crate::context::{Bus, Context};
 use crate::interrupts::interrupts;
@@ -197,21 +198,28 @@ async fn with_password(wallet: &Wallet, caller: &Caller, action: Action) -> Resu
                 ))),
             };
         }
-        () = tokio::time::sleep(context.config.deadlines.prompt) => {
+        () = clock::sleep(context.config.deadlines.prompt) => {
             Error::new(ErrorName::Timeout, format!("no password was given in time (action {})", action.id()))
         }
     };
-    let withdrawn = context.connection.call_method(
-        Some(POLKIT),
-        AUTHORITY_PATH,
-        Some(AUTHORITY),
-        "CancelCheckAuthorization",
-        &cancellation,
-    );
-    if !matches!(tokio::time::timeout(DEADLINE, withdrawn).await, Ok(Ok(_))) {
-        tracing::debug!("polkit's question was over already");
-    }
+    withdraw(&context.connection, &cancellation).await;
     Err(given_up)
+}
+
+/// Takes polkit's question away. Nobody waits for what polkit says to that: it may hang, and who is told to end has little time.
+async fn withdraw(connection: &Connection, cancellation: &str) {
+    let message = Message::method_call(AUTHORITY_PATH, "CancelCheckAuthorization")
+        .with_flags(Flags::NO_REPLY_EXPECTED)
+        .destination(POLKIT)
+        .interface(AUTHORITY)
+        .build(&cancellation);
+    let sent = match message {
+        Ok(message) => connection.send(&message).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = sent {
+        tracing::debug!(%error, "polkit's question was not withdrawn");
+    }
 }
 
 /// Why polkit has no answer, and what to do.
