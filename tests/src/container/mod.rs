@@ -29,7 +29,7 @@ pub const TPM_PORT: u16 = 2321;
 pub enum Error {
     /// Nobody but root can start it.
     #[error(
-        "not shown here: a container with systemd needs root; run the tests as root (`sudo -E make test`)"
+        "not shown here: a container with systemd needs root; run the tests as root (`make setup-test` says how)"
     )]
     NotRoot,
     /// Its image was not made.
@@ -121,15 +121,24 @@ pub fn image() -> Result<PathBuf, Error> {
     if folder.join("made").exists() { Ok(folder) } else { Err(Error::NotMade(folder.display().to_string())) }
 }
 
-/// Packs the project's packages from the programs as they are built, and gives their paths: `fwpd`, `fwpd-sandbox`.
+/// The variable that names the folder of packages that are there already, such as those of a release.
+pub const PACKAGES: &str = "FWPD_PACKAGES";
+
+/// The project's packages, `fwpd` and `fwpd-sandbox`: those of [`PACKAGES`]; without it they are packed into the folder `to`, from the programs
+/// as they are built.
 ///
 /// # Errors
 /// [`Error::Io`]: what `scripts/deb.sh` says.
 pub fn packages(to: &Path) -> Result<[PathBuf; 2], Error> {
-    let mut deb = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/deb.sh"));
-    run(deb.args(["--profile", "dev", "--out"]).arg(to).env("CARGO_TARGET_DIR", target_dir()))?;
+    let given = std::env::var_os(PACKAGES).map(PathBuf::from);
+    if given.is_none() {
+        let mut deb = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/deb.sh"));
+        run(deb.args(["--profile", "dev", "--out"]).arg(to).env("CARGO_TARGET_DIR", target_dir()))?;
+    }
+    let to = given.as_deref().unwrap_or(to);
     let mut found: Vec<PathBuf> = Vec::new();
-    for entry in fs::read_dir(to)? {
+    let named = |error| io::Error::other(format!("{}: {error}", to.display()));
+    for entry in fs::read_dir(to).map_err(named)? {
         found.push(entry?.path());
     }
     let of = |start: &str| {
@@ -141,7 +150,7 @@ pub fn packages(to: &Path) -> Result<[PathBuf; 2], Error> {
             .iter()
             .find(has)
             .cloned()
-            .ok_or_else(|| io::Error::other(format!("deb.sh made no {start}*.deb")))
+            .ok_or_else(|| io::Error::other(format!("{} has no {start}*.deb", to.display())))
     };
     Ok([of("fwpd_")?, of("fwpd-sandbox_")?])
 }

@@ -5,8 +5,8 @@ use std::path::Path;
 use super::{Error, Initramfs, MODULES, Machine, Parts};
 use crate::container;
 
-/// The kernel's modules for the disk, each after those that it needs.
-const DISK: [&str; 11] = [
+/// The kernel's modules for the disk, each after those that it needs; and for a keyboard, which is no security key.
+const DISK: [&str; 12] = [
     "drivers/virtio/virtio_ring",
     "drivers/virtio/virtio",
     "drivers/virtio/virtio_pci_legacy_dev",
@@ -18,6 +18,7 @@ const DISK: [&str; 11] = [
     "fs/mbcache",
     "fs/jbd2/jbd2",
     "fs/ext4/ext4",
+    "drivers/hid/uhid",
 ];
 
 impl Machine {

@@ -69,8 +69,10 @@ fn is_wanted(name: &str, arguments: &Arguments) -> bool {
 fn packages() -> Result<Packages, String> {
     static PACKAGES: Mutex<Option<Result<Packages, String>>> = Mutex::new(None);
     let pack = || -> Result<Packages, Error> {
-        for (package, name) in PACKED {
-            program(package, name);
+        if std::env::var_os(container::PACKAGES).is_none() {
+            for (package, name) in PACKED {
+                program(package, name);
+            }
         }
         let started = Instant::now();
         let folder = container::image()?.join("packages");

@@ -1,6 +1,7 @@
 //! With Debian's kernel: a security key as a USB device, udev's rules, the TPM's device.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -42,10 +43,44 @@ pub(super) fn the_rules_give_a_security_key_to_the_service_and_to_the_seat() {
     until("the seat's user to have the key", || Some(()).filter(|()| opens("anna")));
     assert!(opens("fwpd"), "the service's user");
     assert!(!opens("bruno"), "who is not at the seat");
-    // What is no security key is nobody's of these.
     drop(plugged);
     until("the key to be gone", || Some(()).filter(|()| !node.exists()));
+    // What is no security key is nobody's of these.
+    let _keyboard = keyboard();
+    let node = self::node();
+    let metadata = fs::metadata(&node).unwrap();
+    assert_eq!((metadata.mode() & 0o777, metadata.gid()), (0o600, 0));
+    for user in ["anna", "fwpd"] {
+        let test = format!("exec 3<>{}", node.display());
+        assert!(!attempt(&["runuser", "--user", user, "--", "bash", "-c", &test]).0, "{user}");
+    }
     drop(anna);
+}
+
+/// A keyboard, as a program makes one (linux/uhid.h); unplugged when the file is closed.
+fn keyboard() -> fs::File {
+    const CREATE2: u32 = 11;
+    const BUS_USB: u16 = 3;
+    // Of the usage page "generic desktop" a keyboard, with eight keys.
+    const DESCRIPTOR: [u8; 23] = [
+        0x05, 0x01, 0x09, 0x06, 0xA1, 0x01, 0x05, 0x07, 0x19, 0xE0, 0x29, 0xE7, 0x15, 0x00, 0x25, 0x01, 0x75,
+        0x01, 0x95, 0x08, 0x81, 0x02, 0xC0,
+    ];
+    let mut event = CREATE2.to_ne_bytes().to_vec();
+    // Name, place and serial number; each has so many bytes.
+    for (text, length) in [("a keyboard", 128), ("", 64), ("", 64)] {
+        let mut field = text.as_bytes().to_vec();
+        field.resize(length, 0);
+        event.extend(field);
+    }
+    event.extend(u16::try_from(DESCRIPTOR.len()).unwrap().to_ne_bytes());
+    event.extend(BUS_USB.to_ne_bytes());
+    // Maker, product, version, country: none.
+    event.extend([0; 16]);
+    event.extend(DESCRIPTOR);
+    let mut device = fs::File::options().read(true).write(true).open("/dev/uhid").unwrap();
+    device.write_all(&event).unwrap();
+    device
 }
 
 pub(super) fn a_key_plugged_in_pays_through_the_hardened_service() {

@@ -68,6 +68,7 @@ cases! {
         a_crash_leaves_no_core;
     Container policy:
         nobody_else_owns_the_name_or_asks_an_agent
+        calls_without_an_interface_are_not_its_policys_business
         anothers_objects_do_not_exist
         who_is_not_at_the_seat_may_not_name_a_payee
         who_is_not_at_the_seat_is_told_what_polkit_wants
@@ -88,7 +89,8 @@ cases! {
         an_upgrade_keeps_wallets_settings_and_credential
         a_removal_keeps_the_wallets_for_the_next_installation
         a_purge_that_nobody_was_asked_about_keeps_the_wallets
-        a_purge_removes_the_wallets_of_who_said_yes;
+        a_purge_removes_the_wallets_of_who_said_yes
+        it_starts_where_the_bus_read_its_policy_before_the_user_was_there;
     Machine machine:
         the_rules_give_a_security_key_to_the_service_and_to_the_seat
         a_key_plugged_in_pays_through_the_hardened_service

@@ -23,6 +23,18 @@ pub(super) fn nobody_else_owns_the_name_or_asks_an_agent() {
     assert_eq!(anna.does(json!({"do": "prompts"})), 0);
 }
 
+pub(super) fn calls_without_an_interface_are_not_its_policys_business() {
+    // The bus leaves it to callers to name one; a policy that denies calls of some interface denies these too, to whatever service.
+    let mut bruno = Person::elsewhere("bruno");
+    bruno.does(
+        json!({"do": "call", "to": NAME, "path": "/io/github/fwpd/Wallet", "method": "ListCredentials"}),
+    );
+    let (polkit, authority) = ("org.freedesktop.PolicyKit1", "/org/freedesktop/PolicyKit1/Authority");
+    let other = bruno.tries(json!({"do": "call", "to": polkit, "path": authority, "method": "NoSuchThing"}));
+    // polkit's own word, and not the bus'.
+    assert!(other["failed"].as_str().unwrap().contains("UnknownMethod"), "{other}");
+}
+
 pub(super) fn anothers_objects_do_not_exist() {
     let mut anna = Person::at_the_seat("anna");
     anna.enrolls("1");

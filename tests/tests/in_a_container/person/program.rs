@@ -137,15 +137,10 @@ impl Me {
             "call" => {
                 let connection = Connection::system().await?;
                 let to = BusName::try_from(text("to")).unwrap();
-                let (path, interface) = (text("path"), text("interface"));
+                // A call may do without naming the interface.
+                let (path, interface) = (text("path"), what["interface"].as_str());
                 connection
-                    .call_method(
-                        Some(to),
-                        path.as_str(),
-                        Some(interface.as_str()),
-                        text("method").as_str(),
-                        &(),
-                    )
+                    .call_method(Some(to), path.as_str(), interface, text("method").as_str(), &())
                     .await?;
                 Ok(Value::Null)
             }
