@@ -12,6 +12,8 @@ use zbus::message::Flags;
 use zbus::wire::StructureBuilder;
 use zbus::{Array, Dict, Fd, Message, ObjectPath, Signature, Str, Variant};
 
+use crate::bank::Bank;
+use crate::owner::MY_BANK;
 use crate::requests::{BANKNET, SPACE_SHOP, details, method_data};
 
 /// SplitMix64: repeatable, and good enough for this.
@@ -70,6 +72,8 @@ pub struct Generator {
     pub own: Vec<String>,
     /// Files that are handed over.
     files: Vec<File>,
+    /// A bank's offer of cards, as it should be.
+    offer: String,
 }
 
 /// What is sent.
@@ -113,6 +117,7 @@ impl Generator {
             foreign,
             own: Vec::new(),
             files,
+            offer: Bank::new(MY_BANK).offer().to_json().to_string(),
         }
     }
 
@@ -144,6 +149,14 @@ impl Generator {
     fn create(&mut self) -> zbus::Result<Shot> {
         let (data, details) = (method_data(&[BANKNET]), details(&self.dice.any().to_string(), "435.00"));
         let none = Dict::new(&Signature::Str, &Signature::Variant);
+        if self.dice.one_in(4) {
+            let mut options = none;
+            let platform = Variant::Variant(Box::new(Variant::from("platform".to_owned())));
+            options.append(Variant::from("attachment".to_owned()), platform)?;
+            let (offer, host) = (Variant::from(self.offer.clone()), Variant::from(MY_BANK.to_owned()));
+            let body = vec![offer, host, Variant::Dict(options)];
+            return self.call(WALLET_PATH, interfaces::WALLET.name, "BeginEnrollment", body);
+        }
         let body = vec![
             Variant::from(SPACE_SHOP.to_owned()),
             Variant::from(data),

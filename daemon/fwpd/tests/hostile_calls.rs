@@ -84,17 +84,20 @@ async fn ten_thousand_hostile_calls_while_another_user_pays() {
     let paths = readable("paths", &[card.as_str(), open.path.as_str()]);
     let secrets = readable("secrets", &[ACCOUNT, HOST]);
     let hostile = programs::program("fwp-tests", "hostile-caller");
-    let flood = bus
-        .command_as(OTHER, Path::new(&hostile))
-        .args(["--system", "--count", &CALLS.to_string(), "--seed", "6"])
-        .arg("--paths")
-        .arg(&paths)
-        .arg("--secrets")
-        .arg(&secrets)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let flood = tokio::task::spawn_blocking(move || flood.wait_with_output().unwrap());
+    let flood = |count: usize, secrets: &Path| {
+        let mut command = bus.command_as(OTHER, Path::new(&hostile));
+        command.args(["--system", "--count", &count.to_string(), "--seed", "6"]);
+        command.arg("--paths").arg(&paths).arg("--secrets").arg(secrets).stdout(Stdio::piped());
+        let flood = command.spawn().unwrap();
+        tokio::task::spawn_blocking(move || flood.wait_with_output().unwrap())
+    };
+    // It would see it: this is told to everybody.
+    let output = flood(300, &readable("told", &["there is no such object"])).await.unwrap();
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let leaks = said["leaks"].as_array().unwrap();
+    assert!(!output.status.success() && !leaks.is_empty(), "{said:#}");
+
+    let flood = flood(CALLS, &secrets);
     let mut under_flood = Vec::new();
     while !flood.is_finished() {
         let id = format!("during-{}", under_flood.len());
@@ -107,6 +110,16 @@ async fn ten_thousand_hostile_calls_while_another_user_pays() {
     let not_encoded = said["not_encoded"].as_u64().unwrap();
     assert_eq!(sent + not_encoded, u64::try_from(CALLS).unwrap(), "{said:#}");
     assert!(not_encoded * 20 < sent, "{said:#}");
+    // The calls reached what they were meant for: objects of any state, wrong types, others' objects, every limit.
+    for (answer, least) in [
+        ("answered", 100),
+        ("io.github.fwpd.Error.InvalidState", 10),
+        ("org.freedesktop.DBus.Error.InvalidArgs", 50),
+        ("org.freedesktop.DBus.Error.UnknownObject", 300),
+        ("io.github.fwpd.Error.LimitsExceeded", 50),
+    ] {
+        assert!(said["answers"][answer].as_u64() >= Some(least), "{answer}: {said:#}");
+    }
 
     // It is the daemon of before, which knows what each is to whom.
     assert!(fwpd.pid().as_raw_nonzero().get() > 0 && !fwpd.log().contains("panicked"), "{}", fwpd.log());
