@@ -142,11 +142,13 @@ async fn many_cards_and_wallets() -> Row {
     Row::from_rounds("payment with 200 cards and 1,000 wallets : with 2 cards and one wallet", 1.2, &rounds)
 }
 
-/// A payment while another user floods the daemon with hostile calls, and while that one's program is stopped.
+/// A payment while another user floods the daemon with hostile calls, and one with a daemon that nobody else calls: where others are
+/// there, a user's calls rest even if the others do nothing. While it is made, the flood stands still.
 async fn flood() -> Row {
     /// What a flood takes to be one, and to be over.
     const SETTLING: Duration = Duration::from_millis(100);
     let mut stage = Stage::start(PrivateBus::system(), 1, 2).await;
+    let mut alone = Stage::start(PrivateBus::system(), 1, 2).await;
     let hostile = fwp_tests::programs::program("fwp-tests", "hostile-caller");
     let mut command = stage.bus.command_as(FLOODER, &hostile);
     command.args(["--system", "--count", "1000000000", "--seed", "6"]).stdout(std::process::Stdio::null());
@@ -155,6 +157,7 @@ async fn flood() -> Row {
     let tell = |signal| rustix::process::kill_process(process, signal).unwrap();
     for _ in 0..5 {
         stage.pay().await;
+        alone.pay().await;
     }
     let mut rounds = Vec::new();
     for _ in 0..ROUNDS {
@@ -163,7 +166,7 @@ async fn flood() -> Row {
         let flooded = stage.pay().await;
         tell(rustix::process::Signal::STOP);
         tokio::time::sleep(SETTLING).await;
-        rounds.push((flooded, stage.pay().await));
+        rounds.push((flooded, alone.pay().await));
     }
     Row::from_rounds("flood: payment while another user sends hostile calls : its usual", 2.0, &rounds)
 }
