@@ -54,17 +54,27 @@ pub(super) async fn synchronised(report: &mut Report) {
             "/org/freedesktop/timedate1",
             "org.freedesktop.timedate1",
         );
-        timedate.await?.get_property::<bool>("NTPSynchronized").await
+        let timedate = timedate.await?;
+        let is_synchronised = timedate.get_property::<bool>("NTPSynchronized").await?;
+        zbus::Result::Ok((is_synchronised, timedate.get_property::<bool>("CanNTP").await?))
     };
-    match tokio::time::timeout(Duration::from_secs(5), asked).await {
-        Ok(Ok(true)) => report.good("time service", "the clock is synchronised"),
-        Ok(Ok(false)) => report.add(
-            "time service",
-            Health::Warning,
-            "the clock is not synchronised, and banks refuse an authorization that is minutes off",
-            "\"timedatectl set-ntp true\"",
-        ),
-        Ok(Err(_)) | Err(_) => report.add(
+    let asked = tokio::time::timeout(Duration::from_secs(5), asked).await;
+    judge_service(report, asked.ok().and_then(Result::ok));
+}
+
+/// `found`: whether the clock is synchronised, and whether there is a service that could do it, as timedated knows.
+fn judge_service(report: &mut Report, found: Option<(bool, bool)>) {
+    const OFF: &str = "the clock is not synchronised, and banks refuse an authorization that is minutes off";
+    match found {
+        Some((true, _)) => report.good("time service", "the clock is synchronised"),
+        Some((false, true)) => {
+            report.add("time service", Health::Warning, OFF, "\"timedatectl set-ntp true\"");
+        }
+        // set-ntp would be refused.
+        Some((false, false)) => {
+            report.add("time service", Health::Warning, OFF, "\"sudo apt install systemd-timesyncd\"");
+        }
+        None => report.add(
             "time service",
             Health::Unknown,
             "systemd-timedated does not answer",
@@ -76,6 +86,20 @@ pub(super) async fn synchronised(report: &mut Report) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_nobody_keeps_has_the_remedy_that_works() {
+        let says = |found: Option<(bool, bool)>| {
+            let mut report = Report::default();
+            judge_service(&mut report, found);
+            report.text()
+        };
+        assert!(says(Some((true, false))).starts_with("ok"));
+        assert!(says(Some((false, true))).contains("set-ntp true"));
+        let none = says(Some((false, false)));
+        assert!(none.starts_with("warning") && none.contains("apt install systemd-timesyncd"), "{none}");
+        assert!(says(None).starts_with("unknown"));
+    }
 
     #[test]
     fn a_wrong_clock_is_a_problem_with_a_remedy() {
