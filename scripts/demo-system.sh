@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The main job through the installed Debian package: in a container with a systemd, bus and polkit of its own, apt installs fwpd,
 # somebody logs in at its seat, and their first call starts the service. Cards are enrolled, the Space Shop order is paid and booked, the
-# replay is refused, and so is who does not sit there. Needs root (or sudo); leaves nothing behind but the image, in target/container.
+# replay is refused, and so is who does not sit there. Needs root (or sudo); leaves nothing behind but the image, in target/container, and
+# the packages; FWPD_PACKAGES names a folder of others, such as target/debian.
 set -euo pipefail
 
 step() { printf '\n\033[1m%s\033[0m\n' "$*"; }
@@ -85,12 +86,16 @@ case ${DEMO:-} in
   at_the_seat | elsewhere) "$DEMO" ;;
   *)
     cd "$(dirname "$0")/.."
+    target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
+    scripts/container.sh
+    # By whoever calls this, so that nothing here becomes root's but what the container is made of.
+    packages=${FWPD_PACKAGES:-$target/debian-demo}
+    [ -n "${FWPD_PACKAGES:-}" ] || scripts/deb.sh --profile dev --out "$packages" >/dev/null
+    as_root=(env)
     if ((EUID != 0)); then
       command -v sudo >/dev/null || { echo "demo: SYSTEM=1 starts a container, which needs root" >&2; exit 1; }
-      # With this user's cargo folder.
-      exec sudo CARGO_TARGET_DIR="$(realpath -m "${CARGO_TARGET_DIR:-target}")" scripts/demo-system.sh
+      as_root=(sudo)
     fi
-    scripts/container.sh
-    exec "${CARGO_TARGET_DIR:-target}/debug/container" demo
+    exec "${as_root[@]}" FWPD_PACKAGES="$(realpath "$packages")" "$target/debug/container" demo
     ;;
 esac

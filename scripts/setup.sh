@@ -7,7 +7,7 @@
 #   setup.sh browser  and what the extension and its tests in browsers need
 #   setup.sh deb    and what makes the Debian packages
 #   setup.sh container  and what installs them in a container
-#   setup.sh test   and what all tests need; setup.sh bench: benchmarks
+#   setup.sh test   and what all tests need, which run as root; setup.sh bench: benchmarks
 set -euo pipefail
 
 # Package by what it brings: a program, a file (by a pattern), a library that pkg-config knows or a module of Python.
@@ -86,6 +86,12 @@ for group; do
     deb) wanted+=("${deb[@]}" "${extension[@]}") ;;
     container) wanted+=("${deb[@]}" "${extension[@]}" "${container[@]}"); image=1 ;;
     test)
+      # At once, and not after half an hour.
+      if ((EUID != 0)); then
+        echo "setup: some tests are two users at once, or a container, and need root. So (target/ becomes root's, too):" >&2
+        echo "  sudo env \"PATH=\$PATH\" \"RUSTUP_HOME=\${RUSTUP_HOME:-\$HOME/.rustup}\" make test" >&2
+        exit 1
+      fi
       wanted+=("${browser[@]}" "${usb[@]}" "${nfc[@]}" "${tpm[@]}" "${deb[@]}" "${container[@]}" "/usr/lib/*/faketime/libfaketime.so.1:libfaketime" "tpm2_getcap:tpm2-tools" "age:age" "systemd-creds:systemd" "/usr/lib/polkit-1/polkitd:polkitd" "${mocked[@]}" "/usr/lib/llvm-*/lib/libclang.so*:libclang-dev")
       machine=1
       image=1
