@@ -140,7 +140,7 @@ impl PrivateBus {
     /// If the test does not run as root: only root can be two users.
     pub fn command_as(&self, uid: u32, program: &Path) -> Command {
         let is_root = rustix::process::geteuid().is_root();
-        assert!(is_root, "not shown here: two users on one bus; run the tests as root (`sudo -E make test`)");
+        assert!(is_root, "not shown here: two users on one bus; run the tests as root, as `make test` says");
         let (name, address) = self.variable();
         // setpriv: Debian package util-linux.
         let mut command = Command::new("setpriv");
