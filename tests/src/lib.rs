@@ -18,6 +18,7 @@ pub mod bank;
 pub mod bus;
 pub mod container;
 pub mod daemon;
+mod guest;
 pub mod hostile;
 pub mod machine;
 pub mod owner;
@@ -32,7 +33,7 @@ pub use daemon::{Fwpd, QUICK};
 pub use owner::{Checkout, MY_BANK, enroll, enroll_with, refused};
 
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What a test waits for before it is considered hung.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -45,5 +46,20 @@ pub async fn soon<T>(what: &str, work: impl Future<Output = T>) -> T {
     match tokio::time::timeout(PATIENCE, work).await {
         Ok(value) => value,
         Err(_) => panic!("waited in vain for {what}"),
+    }
+}
+
+/// Looks again and again until there is something, without a runtime.
+///
+/// # Panics
+/// After [`PATIENCE`], naming what was waited for.
+pub fn until<T>(what: &str, mut find: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(found) = find() {
+            return found;
+        }
+        assert!(started.elapsed() < PATIENCE, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -6,8 +6,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
-#[path = "common/polkit.rs"]
-mod polkit;
 
 use std::path::Path;
 use std::process::Command;
@@ -17,9 +15,9 @@ use common::moz_pay::Shop;
 use fwp_dbus::interfaces::{BUS_NAME, WALLET, WALLET_PATH};
 use fwp_dbus::types::{EnrollmentOptions, PaymentOptions};
 use fwp_dbus::{Client, ErrorName};
+use fwp_tests::polkit::{BUS_POLICY, PACKAGED, Polkit};
 use fwp_tests::requests::{BANKNET, SPACE_SHOP, details, method_data};
 use fwp_tests::{Bank, Fwpd, MY_BANK, PrivateBus, refused};
-use polkit::{POLICY, POLKITS_BUS_POLICY, Polkit};
 
 const FWPD: &str = env!("CARGO_BIN_EXE_fwpd");
 /// The user whom the rule names. (polkit lets root, as whom this runs, do everything.)
@@ -70,7 +68,7 @@ async fn none_lets_nobody_in_and_any_everybody() {
 
 #[tokio::test]
 async fn on_the_systems_bus_nobody_is_let_in_without_polkit_and_the_remedy_is_told() {
-    let bus = PrivateBus::system_with(POLKITS_BUS_POLICY);
+    let bus = PrivateBus::system_with(BUS_POLICY);
     let fwpd = Fwpd::start(&bus, FWPD, "").await;
     for (name, message) in refusals(&fwpd.client(&bus).await).await {
         assert_eq!(name, ErrorName::AccessDenied);
@@ -80,8 +78,8 @@ async fn on_the_systems_bus_nobody_is_let_in_without_polkit_and_the_remedy_is_to
 
 #[tokio::test]
 async fn polkit_lets_in_whom_it_is_told_to_and_by_the_shipped_policy_nobody_who_is_not_active() {
-    let bus = PrivateBus::system_with(POLKITS_BUS_POLICY);
-    let _polkit = Polkit::start(&bus, &[("io.github.fwpd.policy", POLICY)], RULE).await;
+    let bus = PrivateBus::system_with(BUS_POLICY);
+    let _polkit = Polkit::start(&bus, &[PACKAGED], RULE).await;
     let _fwpd = Fwpd::start(&bus, FWPD, ENROLL).await;
     let address = format!("--address={}", bus.address());
     let (data, details) = (method_data(&[BANKNET]), details("1", "1.00"));
@@ -111,7 +109,7 @@ async fn polkit_lets_in_whom_it_is_told_to_and_by_the_shipped_policy_nobody_who_
 
 #[tokio::test]
 async fn a_polkit_that_does_not_know_the_action_says_which_file_is_missing() {
-    let bus = PrivateBus::system_with(POLKITS_BUS_POLICY);
+    let bus = PrivateBus::system_with(BUS_POLICY);
     let _polkit = Polkit::start(&bus, &[], RULE).await;
     let fwpd = Fwpd::start(&bus, FWPD, "claim-origin = \"polkit\"").await;
     for (name, message) in refusals(&fwpd.client(&bus).await).await {
@@ -124,7 +122,7 @@ async fn a_polkit_that_does_not_know_the_action_says_which_file_is_missing() {
 #[tokio::test]
 async fn a_polkit_that_hangs_lets_nobody_in_and_holds_up_nothing_else() {
     let own = r#"<policy user="root"><allow own="org.freedesktop.PolicyKit1"/></policy>"#;
-    let bus = PrivateBus::system_with(&format!("{own}{POLKITS_BUS_POLICY}"));
+    let bus = PrivateBus::system_with(&format!("{own}{BUS_POLICY}"));
     let silent = zbus::connection::Builder::address(bus.address()).build().await.unwrap();
     silent.request_name("org.freedesktop.PolicyKit1").await.unwrap();
     let fwpd = Fwpd::start(&bus, FWPD, "").await;

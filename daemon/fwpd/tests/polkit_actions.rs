@@ -3,8 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
-#[path = "common/polkit.rs"]
-mod polkit;
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -13,9 +11,9 @@ use std::path::Path;
 use fwp_dbus::ErrorName;
 use fwp_dbus::interfaces::{AUTHENTICATOR, BUS_NAME, STORE, WALLET, WALLET_PATH};
 use fwp_dbus::types::SlotOptions;
+use fwp_tests::polkit::{BUS_POLICY, PACKAGED, Polkit};
 use fwp_tests::requests::BANKNET;
 use fwp_tests::{Bank, Fwpd, MY_BANK, PrivateBus, Prompt, ScriptedAgent, enroll, refused};
-use polkit::{POLICY, POLKITS_BUS_POLICY, Polkit};
 
 const FWPD: &str = env!("CARGO_BIN_EXE_fwpd");
 /// The user whom the rule names: nobody. (polkit lets root, as whom this runs, do everything.)
@@ -46,8 +44,8 @@ fn called_by(bus: &PrivateBus, user: u32, interactive: bool, call: &[&str]) -> S
 
 #[tokio::test]
 async fn each_call_is_let_in_by_the_action_that_it_is_about() {
-    let bus = PrivateBus::system_with(POLKITS_BUS_POLICY);
-    let _polkit = Polkit::start(&bus, &[("io.github.fwpd.policy", POLICY)], RULE).await;
+    let bus = PrivateBus::system_with(BUS_POLICY);
+    let _polkit = Polkit::start(&bus, &[PACKAGED], RULE).await;
     let _fwpd = Fwpd::start(&bus, FWPD, CONFIG).await;
     let offer = Bank::new(MY_BANK).offer().to_json().to_string();
     let (wallet, store) = ([WALLET_PATH, WALLET.name], [WALLET_PATH, STORE.name]);
@@ -84,7 +82,7 @@ async fn each_call_is_let_in_by_the_action_that_it_is_about() {
 
 #[tokio::test]
 async fn without_polkit_nobody_is_let_in_and_the_remedy_is_told() {
-    let bus = PrivateBus::system_with(POLKITS_BUS_POLICY);
+    let bus = PrivateBus::system_with(BUS_POLICY);
     let fwpd = Fwpd::start(&bus, FWPD, CONFIG).await;
     let client = fwpd.client(&bus).await;
     let store = client.store().await.unwrap();
@@ -115,8 +113,8 @@ async fn on_a_sessions_bus_there_is_nobody_elses_wallet() {
 #[tokio::test]
 async fn an_administrator_opens_another_users_wallet_by_its_recovery_passphrase() {
     const PASSPHRASE: &str = "seven sleepy seals sing softly";
-    let bus = PrivateBus::system_with(POLKITS_BUS_POLICY);
-    let _polkit = Polkit::start(&bus, &[("io.github.fwpd.policy", POLICY)], RULE).await;
+    let bus = PrivateBus::system_with(BUS_POLICY);
+    let _polkit = Polkit::start(&bus, &[PACKAGED], RULE).await;
     let mut fwpd = Fwpd::start(&bus, FWPD, CONFIG).await;
     let (desktop, client) = (fwpd.client(&bus).await, fwpd.client(&bus).await);
     let agent = ScriptedAgent::new();

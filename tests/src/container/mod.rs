@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+pub use crate::guest::Outcome;
 use crate::programs::target_dir;
-pub use run::Outcome;
 
 /// Where the guest finds what the host brings.
 pub const SHARE: &str = "/mnt/fwpd";

@@ -1,7 +1,6 @@
 //! One start of the container, from systemd-nspawn to the end of its cgroup.
 
-use std::collections::VecDeque;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -12,17 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use super::{Container, Error, TPM_PORT};
-
-/// How it went.
-#[derive(Clone, Copy, Debug)]
-pub struct Outcome {
-    /// From the start until the guest's work began.
-    pub boot: Duration,
-    /// From then until its end.
-    pub work: Duration,
-    /// The exit status of the work.
-    pub status: i32,
-}
+use crate::guest::{Outcome, tail};
 
 /// Between two looks whether the container has ended.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -157,17 +146,4 @@ impl Container {
             .stderr(File::options().append(true).open(console)?);
         Ok(Running { nspawn: nspawn.spawn()?, cgroup })
     }
-}
-
-/// The last lines of the console.
-fn tail(console: &Path) -> String {
-    let text = fs::read(console).unwrap_or_default();
-    let mut last = VecDeque::new();
-    for line in String::from_utf8_lossy(&text).lines() {
-        last.push_back(line.to_owned());
-        if last.len() > 60 {
-            last.pop_front();
-        }
-    }
-    Vec::from(last).join("\n")
 }

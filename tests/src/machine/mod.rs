@@ -8,7 +8,6 @@ mod disk;
 mod initramfs;
 mod tpm;
 
-use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter};
 use std::path::{Path, PathBuf};
@@ -22,6 +21,8 @@ use tpm::Tpm;
 
 use virtual_tpm::Swtpm;
 
+pub use crate::guest::Outcome;
+use crate::guest::tail;
 use crate::programs::target_dir;
 
 /// The kernel's modules, each after those that it needs.
@@ -79,17 +80,6 @@ pub struct Machine {
     tpm: Option<Tpm>,
     /// The image that it boots, instead of the archive alone.
     disk: Option<PathBuf>,
-}
-
-/// How it went.
-#[derive(Clone, Copy, Debug)]
-pub struct Outcome {
-    /// From the start of QEMU until the guest's work began.
-    pub boot: Duration,
-    /// From then until its end.
-    pub work: Duration,
-    /// The exit status of the work.
-    pub status: i32,
 }
 
 impl Machine {
@@ -374,17 +364,4 @@ impl Drop for Qemu {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-/// The last lines of the kernel's console.
-fn tail(console: &Path) -> String {
-    let text = fs::read(console).unwrap_or_default();
-    let mut last = VecDeque::new();
-    for line in String::from_utf8_lossy(&text).lines() {
-        last.push_back(line.to_owned());
-        if last.len() > 60 {
-            last.pop_front();
-        }
-    }
-    Vec::from(last).join("\n")
 }

@@ -122,8 +122,7 @@ fn start(place: Place, cases: &[&str]) -> Result<BTreeMap<String, (f64, Option<S
             machine.files().file(&format!("/share/{name}"), from)?;
         }
         machine.stripped("/share/cases", &this)?;
-        let outcome = machine.run(&work, MACHINE_LIMIT, on_line)?;
-        Outcome { boot: outcome.boot, work: outcome.work, status: outcome.status }
+        machine.run(&work, MACHINE_LIMIT, on_line)?
     } else {
         let mut container = Container::new()?;
         for (name, from) in packages.named() {

@@ -4,9 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
 
-use fwp_tests::PATIENCE;
+use fwp_tests::until;
 use serde_json::Value;
 
 pub(crate) const UNIT: &str = "fwpd.service";
@@ -45,18 +44,6 @@ pub(crate) fn run(words: &[&str]) -> String {
 pub(crate) fn attempt(words: &[&str]) -> (bool, String) {
     let output = command(words).output().unwrap_or_else(|error| panic!("{words:?}: {error}"));
     (output.status.success(), text(&output))
-}
-
-/// Looks again and again until there is something.
-pub(crate) fn until<T>(what: &str, mut find: impl FnMut() -> Option<T>) -> T {
-    let started = Instant::now();
-    loop {
-        if let Some(found) = find() {
-            return found;
-        }
-        assert!(started.elapsed() < PATIENCE, "waited in vain for {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 /// Installs packages of the share, without network, as `apt install ./file` does.

@@ -3,9 +3,10 @@
 use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
 
+use fwp_tests::until;
 use serde_json::Value;
 
-use crate::system::{self, UNIT, attempt, property, run, until};
+use crate::system::{self, UNIT, attempt, property, run};
 
 const ACTIONS: &str = "/usr/share/polkit-1/actions/io.github.fwpd.policy";
 

@@ -3,8 +3,10 @@
 use std::fs;
 use std::path::Path;
 
+use fwp_tests::until;
+
 use crate::person::Person;
-use crate::system::{self, attempt, pid, property, run, status_line, until};
+use crate::system::{self, attempt, pid, property, run, status_line};
 
 /// What "of 10" is let be.
 const LIMIT: f64 = 1.0;

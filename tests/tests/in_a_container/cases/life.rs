@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::Path;
 
+use fwp_tests::until;
 use serde_json::{Value, json};
 
 use crate::person::{self, Person};
-use crate::system::{self, attempt, entries_since, journal_now, pid, property, run, until};
+use crate::system::{self, attempt, entries_since, journal_now, pid, property, run};
 
 /// What no journal may have in it: the account, the payee, the amount, the order's number.
 const SECRETS: [&str; 6] =

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use fwp_tests::until;
 use serde_json::json;
 use virtual_keys::vhci::{Identity, Plugged};
 use virtual_keys::{Touch, opensk};
@@ -12,7 +13,7 @@ use virtual_keys::{Touch, opensk};
 use super::hardening::probe;
 use super::payments::{Pace, both_pay};
 use crate::person::Person;
-use crate::system::{self, attempt, pid, run, until};
+use crate::system::{self, attempt, pid, run};
 
 /// The node of a key that is plugged in.
 fn node() -> PathBuf {

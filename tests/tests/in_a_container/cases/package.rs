@@ -3,10 +3,11 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
+use fwp_tests::until;
 use serde_json::{Value, json};
 
 use crate::person::Person;
-use crate::system::{self, CREDENTIAL, attempt, pid, property, run, status_line, until};
+use crate::system::{self, CREDENTIAL, attempt, pid, property, run, status_line};
 
 pub(super) fn apt_installs_it_without_network_and_nothing_runs() {
     // Only the loopback interface is there: nothing was fetched.

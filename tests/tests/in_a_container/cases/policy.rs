@@ -1,9 +1,10 @@
 //! Who may do what: the bus' policy, the daemon's own, polkit's and logind's.
 
+use fwp_tests::until;
 use serde_json::json;
 
 use crate::person::Person;
-use crate::system::{self, until};
+use crate::system;
 
 const NAME: &str = "io.github.fwpd";
 

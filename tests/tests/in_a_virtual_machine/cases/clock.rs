@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use fwp_dbus::types::EnrollmentOptions;
 use fwp_dbus::{ErrorName, Event};
-use fwp_tests::{Answer, MY_BANK, Prompt, QUICK, soon};
+use fwp_tests::{Answer, MY_BANK, Prompt, QUICK, soon, until};
 use tokio::runtime::Runtime;
 
-use super::stage::{Stage, output, until};
+use super::stage::{Stage, output};
 
 /// Suspends to memory until the machine's clock wakes it, and comes back then.
 fn sleep_for(seconds: u32) {

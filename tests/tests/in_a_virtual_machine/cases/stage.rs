@@ -31,18 +31,6 @@ pub(crate) fn output(command: &mut Command) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Looks again and again until there is something.
-pub(crate) fn until<T>(what: &str, mut find: impl FnMut() -> Option<T>) -> T {
-    let started = Instant::now();
-    loop {
-        if let Some(found) = find() {
-            return found;
-        }
-        assert!(started.elapsed() < PATIENCE, "waited in vain for {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
 /// The wallet on a bus of its own, with a desktop's agent, a page and a bank.
 pub(crate) struct Stage {
     pub(crate) bus: PrivateBus,

@@ -7,13 +7,14 @@ use std::process::{Command, Stdio};
 
 use ctap_core::transport::{Device, Transport};
 use ctap_hid::UsbTransport;
+use fwp_tests::until;
 use serde_json::json;
 use virtual_keys::suite::{self, Ceremony, Plan};
 use virtual_keys::table::Outcome;
 use virtual_keys::vhci::{Identity, Plugged};
 use virtual_keys::{Key, Touch, opensk};
 
-use super::stage::{Stage, new_key, output, plug, until};
+use super::stage::{Stage, new_key, output, plug};
 
 /// The keys that libfido2 lists: the node of each, and its line.
 fn libfido2() -> Vec<(String, String)> {
